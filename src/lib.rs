@@ -1,0 +1,1 @@
+//! tollgate: a local, serverless-style gateway that answers as AWS API Gateway does.
