@@ -1,1 +1,15 @@
 //! tollgate: a local, serverless-style gateway that answers as AWS API Gateway does.
+//!
+//! # The rooms
+//!
+//! The modules below are rooms in one direction: each may use the ones above
+//! it in this list, none below. A definition is read into the model, the model
+//! is compiled into a plan once, and a request walks the plan.
+
+pub mod base;
+pub mod source;
+
+pub mod model;
+
+pub mod event;
+pub mod function;

@@ -1,0 +1,10 @@
+//! What every room stands on: the clock, ids, ARNs and bodies. No I/O.
+
+pub mod arn;
+pub mod body;
+pub mod clock;
+pub mod id;
+
+pub use arn::FunctionArn;
+pub use body::Body;
+pub use clock::Clock;

@@ -1,0 +1,120 @@
+//! "Call this function with these bytes": a local process, the real Lambda, an
+//! Invoke endpoint or a handler inside the program.
+//!
+//! Who calls knows nothing of where the function runs; timeouts of the
+//! *integration* are the caller's business, the *function's own* timeout is
+//! kept here.
+
+use bytes::Bytes;
+
+/// How a function is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InvocationType {
+    /// Wait for the result.
+    #[default]
+    RequestResponse,
+    /// Take the event and answer at once.
+    Event,
+    /// Only check that the function could be called.
+    DryRun,
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The event, JSON.
+    pub payload: Bytes,
+    /// Whether the result is waited for.
+    pub invocation_type: InvocationType,
+    /// Alias or version.
+    pub qualifier: Option<String>,
+    /// The `X-Amzn-Trace-Id` that goes on to the function.
+    pub trace_id: Option<String>,
+    /// Base64 JSON for the function's `context.client_context`, as Lambda's Invoke API takes it.
+    pub client_context: Option<String>,
+}
+
+/// What a call gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// 200; 202 for [`InvocationType::Event`], 204 for [`InvocationType::DryRun`].
+    pub status: u16,
+    /// The result, or the error's JSON when `function_error` is set. Byte for byte what the function answered.
+    pub payload: Bytes,
+    /// `Unhandled` or `Handled`: the function failed.
+    pub function_error: Option<String>,
+}
+
+/// Why a function could not be called at all.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvokeError {
+    /// No function of that name (`ResourceNotFoundException`).
+    #[error("function {name} does not exist: {detail}")]
+    NotFound {
+        /// The function.
+        name: String,
+        /// What the service said.
+        detail: String,
+    },
+    /// Lambda's concurrency is used up, or the function's own (`TooManyRequestsException`).
+    #[error("function {name} is throttled: {detail}")]
+    Throttled {
+        /// The function.
+        name: String,
+        /// What the service said.
+        detail: String,
+    },
+    /// The caller may not invoke it (`AccessDeniedException`).
+    #[error("function {name} may not be invoked: {detail}")]
+    AccessDenied {
+        /// The function.
+        name: String,
+        /// What the service said.
+        detail: String,
+    },
+    /// No AWS credentials were found.
+    #[error("no AWS credentials to invoke {name}: {detail}")]
+    NoCredentials {
+        /// The function.
+        name: String,
+        /// What the chain of providers said.
+        detail: String,
+    },
+    /// The payload is over what Lambda takes (6 MB; 1 MB for `Event`).
+    #[error("the event of {size} bytes is over what function {name} may get")]
+    RequestTooLarge {
+        /// The function.
+        name: String,
+        /// The payload's bytes.
+        size: usize,
+    },
+    /// The process could not be started: a missing interpreter, a missing file.
+    #[error("function {name} cannot be started: {detail}")]
+    CannotStart {
+        /// The function.
+        name: String,
+        /// What was missing and what to do.
+        detail: String,
+    },
+    /// The service could not be reached or answered nonsense.
+    #[error("calling function {name} failed: {detail}")]
+    Unreachable {
+        /// The function.
+        name: String,
+        /// The chain of causes.
+        detail: String,
+    },
+    /// Any other error that the service names.
+    #[error("Lambda answered {status} {code} for function {name}: {detail}")]
+    Service {
+        /// The function.
+        name: String,
+        /// HTTP status of Lambda's answer.
+        status: u16,
+        /// The exception's name.
+        code: String,
+        /// What the service said.
+        detail: String,
+    },
+}
