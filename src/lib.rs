@@ -13,3 +13,4 @@ pub mod model;
 
 pub mod event;
 pub mod function;
+pub mod integration;
