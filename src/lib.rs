@@ -13,4 +13,6 @@ pub mod model;
 
 pub mod event;
 pub mod function;
+pub mod gateway;
 pub mod integration;
+pub mod plan;

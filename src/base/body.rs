@@ -38,7 +38,11 @@ impl Body {
         body: impl http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static,
     ) -> Self {
         let (hint, ended) = (body.size_hint(), body.is_end_stream());
-        Self::Stream(Pieces { body: SyncWrapper::new(Box::pin(body)), hint, ended })
+        Self::Stream(Pieces {
+            body: SyncWrapper::new(Box::pin(body)),
+            hint,
+            ended,
+        })
     }
 }
 

@@ -28,7 +28,10 @@ pub(super) enum NoChoice<'p> {
 }
 
 /// Chooses by host and path.
-pub(super) fn choose<'p>(plan: &'p Plan, request: &ReceivedRequest) -> Result<Choice<'p>, NoChoice<'p>> {
+pub(super) fn choose<'p>(
+    plan: &'p Plan,
+    request: &ReceivedRequest,
+) -> Result<Choice<'p>, NoChoice<'p>> {
     let host = request.host.as_str();
     let (api, aws_form) = match plan.api_of_host(host) {
         Some(HostChoice::Api(api)) => (api, true),
@@ -48,17 +51,29 @@ pub(super) fn choose<'p>(plan: &'p Plan, request: &ReceivedRequest) -> Result<Ch
     match api.facts.kind {
         ApiKind::Rest if aws_form => {
             let path = without_stage().ok_or(NoChoice::UnknownStage(api))?;
-            Ok(Choice { api, path: one_slash(path), path_with_stage: sent.to_owned() })
+            Ok(Choice {
+                api,
+                path: one_slash(path),
+                path_with_stage: sent.to_owned(),
+            })
         }
-        ApiKind::Rest => {
-            Ok(Choice { api, path: one_slash(sent), path_with_stage: format!("/{stage}{sent}") })
-        }
-        ApiKind::Http if stage == "$default" => {
-            Ok(Choice { api, path: sent.to_owned(), path_with_stage: sent.to_owned() })
-        }
+        ApiKind::Rest => Ok(Choice {
+            api,
+            path: one_slash(sent),
+            path_with_stage: format!("/{stage}{sent}"),
+        }),
+        ApiKind::Http if stage == "$default" => Ok(Choice {
+            api,
+            path: sent.to_owned(),
+            path_with_stage: sent.to_owned(),
+        }),
         ApiKind::Http => {
             let path = without_stage().ok_or(NoChoice::UnknownStage(api))?;
-            Ok(Choice { api, path: path.to_owned(), path_with_stage: sent.to_owned() })
+            Ok(Choice {
+                api,
+                path: path.to_owned(),
+                path_with_stage: sent.to_owned(),
+            })
         }
     }
 }

@@ -7,8 +7,8 @@ use super::rejection::{DefaultAnswer, Rejection};
 use crate::base::Body;
 use crate::event::{Exchange, context_variables};
 use crate::integration::mapping::Source;
-use crate::plan::gateway_response::{CustomResponse, Piece, Substitution};
 use crate::plan::GatewayResponses;
+use crate::plan::gateway_response::{CustomResponse, Piece, Substitution};
 
 /// A REST API's answer to a refusal: the API's gateway response for its type, or AWS's default.
 pub(super) fn rest_error(
@@ -26,13 +26,21 @@ pub(super) fn rest_error(
         None => ("application/json".to_owned(), default_body(&default)),
     };
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = custom.and_then(|custom| custom.status).unwrap_or(default.status);
+    *response.status_mut() = custom
+        .and_then(|custom| custom.status)
+        .unwrap_or(default.status);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&content_type) {
         headers.insert(CONTENT_TYPE, value);
     }
-    headers.insert("x-amzn-errortype", HeaderValue::from_static(default.error_type));
-    if let Some(CustomResponse { headers: mapped, .. }) = custom {
+    headers.insert(
+        "x-amzn-errortype",
+        HeaderValue::from_static(default.error_type),
+    );
+    if let Some(CustomResponse {
+        headers: mapped, ..
+    }) = custom
+    {
         for (name, source) in mapped {
             if let Some(value) = error.header(source, exchange) {
                 set_header(headers, name, &value);
@@ -44,7 +52,11 @@ pub(super) fn rest_error(
 
 fn set_header(headers: &mut http::HeaderMap, name: &HeaderName, value: &str) {
     // The connection frames the answer itself.
-    let framing = [http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING, http::header::CONNECTION];
+    let framing = [
+        http::header::CONTENT_LENGTH,
+        http::header::TRANSFER_ENCODING,
+        http::header::CONNECTION,
+    ];
     if framing.contains(name) {
         return;
     }
@@ -58,7 +70,9 @@ pub(super) fn http_error(rejection: &Rejection) -> Response<Body> {
     let (status, message) = rejection.http_answer();
     let mut response = Response::new(Body::from(format!(r#"{{"message":"{message}"}}"#)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -97,7 +111,10 @@ impl ErrorVariables<'_> {
     fn header(&self, source: &Source, exchange: &Exchange<'_>) -> Option<String> {
         match source {
             Source::Context(name) => self.lookup(exchange, name),
-            other => other.values(exchange, None).first().map(|value| value.clone().into_owned()),
+            other => other
+                .values(exchange, None)
+                .first()
+                .map(|value| value.clone().into_owned()),
         }
     }
 
@@ -106,9 +123,17 @@ impl ErrorVariables<'_> {
         for piece in &template.0 {
             match piece {
                 Piece::Text(text) => out.push_str(text),
-                Piece::Context(name) => out.push_str(&self.lookup(exchange, name).unwrap_or_default()),
+                Piece::Context(name) => {
+                    out.push_str(&self.lookup(exchange, name).unwrap_or_default())
+                }
                 Piece::StageVariable(name) => {
-                    out.push_str(exchange.api.stage_variables.get(name).map_or("", String::as_str));
+                    out.push_str(
+                        exchange
+                            .api
+                            .stage_variables
+                            .get(name)
+                            .map_or("", String::as_str),
+                    );
                 }
                 Piece::Request(source) => {
                     let values = source.values(exchange, None);

@@ -17,7 +17,11 @@ use crate::model::ApiKind;
 use crate::plan::{ApiPlan, Plan, RoutePlan};
 
 /// Answers one request.
-pub(super) async fn handle(plan: &Plan, clock: &Clock, mut request: ReceivedRequest) -> Response<Body> {
+pub(super) async fn handle(
+    plan: &Plan,
+    clock: &Clock,
+    mut request: ReceivedRequest,
+) -> Response<Body> {
     let received = clock.since_epoch();
     let body = std::mem::take(&mut request.body);
     let malformed = request.malformed;
@@ -25,16 +29,26 @@ pub(super) async fn handle(plan: &Plan, clock: &Clock, mut request: ReceivedRequ
         Ok(choice) => (choice.api, None, Some(choice)),
         Err(NoChoice::UnknownStage(api)) => (api, Some(unknown_stage(api, &request)), None),
         Err(NoChoice::UnknownApi) => {
-            let refused = Rejection::UnknownApi { host: request.host.clone() };
+            let refused = Rejection::UnknownApi {
+                host: request.host.clone(),
+            };
             match plan.apis.first() {
                 Some(api) => (api, Some(refused), None),
                 None => return bare(StatusCode::NOT_FOUND),
             }
         }
     };
-    let Choice { path, path_with_stage, .. } = choice.unwrap_or_else(|| {
+    let Choice {
+        path,
+        path_with_stage,
+        ..
+    } = choice.unwrap_or_else(|| {
         let path = request.path.clone();
-        Choice { api, path: path.clone(), path_with_stage: path }
+        Choice {
+            api,
+            path: path.clone(),
+            path_with_stage: path,
+        }
     });
     let mut exchange = Exchange::begin(&api.facts, request, path, path_with_stage, received);
     let refused = malformed.map(Rejection::Malformed).or(refused);
@@ -62,7 +76,9 @@ async fn run<'p>(
 
 /// Finds the route and what its variables matched.
 fn find<'p>(api: &'p ApiPlan, exchange: &mut Exchange<'p>) -> Result<&'p RoutePlan, Rejection> {
-    let found = api.router.find(exchange.request.method.as_str(), &exchange.path);
+    let found = api
+        .router
+        .find(exchange.request.method.as_str(), &exchange.path);
     let Some(found) = found else {
         return Err(Rejection::MissingRoute {
             method: exchange.request.method.clone(),
@@ -76,8 +92,16 @@ fn find<'p>(api: &'p ApiPlan, exchange: &mut Exchange<'p>) -> Result<&'p RoutePl
         .iter()
         .zip(found.values)
         .map(|(name, raw)| {
-            let value = if decoded { decode_percent(raw).into_owned() } else { raw.to_owned() };
-            PathParameter { name, raw: raw.to_owned(), value }
+            let value = if decoded {
+                decode_percent(raw).into_owned()
+            } else {
+                raw.to_owned()
+            };
+            PathParameter {
+                name,
+                raw: raw.to_owned(),
+                value,
+            }
         })
         .collect();
     exchange.route = Some(&route.facts);
@@ -106,7 +130,11 @@ async fn read(route: &RoutePlan, body: Body) -> Result<RequestBody, Rejection> {
     if route.integration.takes_streams() {
         let exact = body.size_hint().exact().is_some();
         // A body of known length is held to it by its connection.
-        let body = if exact { body } else { Body::stream(BoundedBody::new(body, PAYLOAD_LIMIT, None)) };
+        let body = if exact {
+            body
+        } else {
+            Body::stream(BoundedBody::new(body, PAYLOAD_LIMIT, None))
+        };
         return Ok(RequestBody::Streaming(body));
     }
     let bytes = read_whole(body, PAYLOAD_LIMIT).await.map_err(body_error)?;
@@ -152,7 +180,8 @@ fn finish(
         }
         ApiKind::Http => set("apigw-requestid", &exchange.extended_request_id),
     }
-    if response.status() == StatusCode::NO_CONTENT || response.status() == StatusCode::NOT_MODIFIED {
+    if response.status() == StatusCode::NO_CONTENT || response.status() == StatusCode::NOT_MODIFIED
+    {
         // Such an answer has no body (RFC 9110, 15.3.5 and 15.4.5).
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Body::Empty;
@@ -165,7 +194,9 @@ fn must_close(rejection: &Rejection) -> bool {
     matches!(
         rejection,
         Rejection::Malformed(_)
-            | Rejection::Integration(IntegrationError::PayloadTooLarge | IntegrationError::ClientGone)
+            | Rejection::Integration(
+                IntegrationError::PayloadTooLarge | IntegrationError::ClientGone
+            )
     )
 }
 
@@ -173,10 +204,13 @@ fn must_close(rejection: &Rejection) -> bool {
 fn unknown_stage(api: &ApiPlan, request: &ReceivedRequest) -> Rejection {
     match api.facts.kind {
         // Recorded: a REST API's endpoint says Forbidden where no stage is.
-        ApiKind::Rest => Rejection::UnknownApi { host: request.host.clone() },
-        ApiKind::Http => {
-            Rejection::MissingRoute { method: request.method.clone(), path: request.path.clone() }
-        }
+        ApiKind::Rest => Rejection::UnknownApi {
+            host: request.host.clone(),
+        },
+        ApiKind::Http => Rejection::MissingRoute {
+            method: request.method.clone(),
+            path: request.path.clone(),
+        },
     }
 }
 
@@ -193,7 +227,10 @@ fn log(exchange: &Exchange<'_>, rejection: &Rejection) {
     let request_id = exchange.request_id.as_str();
     let status = rejection.status(exchange.api.kind).as_u16();
     match rejection {
-        Rejection::Integration(IntegrationError::Invoke(InvokeError::NoCredentials { name, detail })) => error!(
+        Rejection::Integration(IntegrationError::Invoke(InvokeError::NoCredentials {
+            name,
+            detail,
+        })) => error!(
             method,
             path,
             request_id,

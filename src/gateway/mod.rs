@@ -29,7 +29,10 @@ pub struct Gateway {
 impl Gateway {
     /// Serves `plan`.
     pub fn new(plan: Plan, clock: Clock) -> Self {
-        Self { plan: Arc::new(ArcSwap::from_pointee(plan)), clock }
+        Self {
+            plan: Arc::new(ArcSwap::from_pointee(plan)),
+            clock,
+        }
     }
 
     /// Puts another plan in force. Requests under way keep the one they began with.

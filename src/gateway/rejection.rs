@@ -68,7 +68,13 @@ fn answer(
     message: &'static str,
     spaced: bool,
 ) -> DefaultAnswer {
-    DefaultAnswer { response_type, status, error_type, message: Some(Cow::Borrowed(message)), spaced }
+    DefaultAnswer {
+        response_type,
+        status,
+        error_type,
+        message: Some(Cow::Borrowed(message)),
+        spaced,
+    }
 }
 
 impl Rejection {
@@ -79,7 +85,13 @@ impl Rejection {
     pub fn rest_answer(&self) -> DefaultAnswer {
         const INTERNAL: &str = "InternalServerErrorException";
         let internal = |response_type, status| {
-            answer(response_type, status, INTERNAL, "Internal server error", true)
+            answer(
+                response_type,
+                status,
+                INTERNAL,
+                "Internal server error",
+                true,
+            )
         };
         match self {
             Self::Malformed(malformed) => DefaultAnswer {
@@ -89,9 +101,13 @@ impl Rejection {
                 message: malformed.status().canonical_reason().map(Cow::Borrowed),
                 spaced: false,
             },
-            Self::UnknownApi { .. } | Self::EndpointDisabled => {
-                answer("DEFAULT_4XX", StatusCode::FORBIDDEN, "ForbiddenException", "Forbidden", false)
-            }
+            Self::UnknownApi { .. } | Self::EndpointDisabled => answer(
+                "DEFAULT_4XX",
+                StatusCode::FORBIDDEN,
+                "ForbiddenException",
+                "Forbidden",
+                false,
+            ),
             Self::MissingRoute { .. } => answer(
                 "MISSING_AUTHENTICATION_TOKEN",
                 StatusCode::FORBIDDEN,
@@ -99,7 +115,9 @@ impl Rejection {
                 "Missing Authentication Token",
                 false,
             ),
-            Self::Closed(_) | Self::Internal(_) => internal("DEFAULT_5XX", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Closed(_) | Self::Internal(_) => {
+                internal("DEFAULT_5XX", StatusCode::INTERNAL_SERVER_ERROR)
+            }
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_) => answer(
                     "INTEGRATION_TIMEOUT",
@@ -118,7 +136,8 @@ impl Rejection {
                 IntegrationError::Configuration(_) | IntegrationError::AnswerTooLarge(_) => {
                     internal("API_CONFIGURATION_ERROR", StatusCode::INTERNAL_SERVER_ERROR)
                 }
-                IntegrationError::FunctionFailed { .. } | IntegrationError::MalformedAnswer { .. } => {
+                IntegrationError::FunctionFailed { .. }
+                | IntegrationError::MalformedAnswer { .. } => {
                     internal("DEFAULT_5XX", StatusCode::BAD_GATEWAY)
                 }
                 IntegrationError::PayloadTooLarge
@@ -132,9 +151,13 @@ impl Rejection {
                 IntegrationError::Invoke(_) => {
                     internal("DEFAULT_5XX", StatusCode::INTERNAL_SERVER_ERROR)
                 }
-                IntegrationError::ClientGone => {
-                    answer("DEFAULT_4XX", StatusCode::BAD_REQUEST, "BadRequestException", "Bad Request", false)
-                }
+                IntegrationError::ClientGone => answer(
+                    "DEFAULT_4XX",
+                    StatusCode::BAD_REQUEST,
+                    "BadRequestException",
+                    "Bad Request",
+                    false,
+                ),
             },
         }
     }
@@ -144,13 +167,21 @@ impl Rejection {
     /// Source: recorded at AWS; API Gateway developer guide, "Troubleshooting
     /// issues with HTTP API Lambda integrations".
     pub fn http_answer(&self) -> (StatusCode, &'static str) {
-        const INTERNAL: (StatusCode, &str) = (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
-        const UNAVAILABLE: (StatusCode, &str) = (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+        const INTERNAL: (StatusCode, &str) =
+            (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+        const UNAVAILABLE: (StatusCode, &str) =
+            (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
         match self {
-            Self::Malformed(malformed) => {
-                (malformed.status(), malformed.status().canonical_reason().unwrap_or("Bad Request"))
+            Self::Malformed(malformed) => (
+                malformed.status(),
+                malformed
+                    .status()
+                    .canonical_reason()
+                    .unwrap_or("Bad Request"),
+            ),
+            Self::UnknownApi { .. } | Self::EndpointDisabled => {
+                (StatusCode::FORBIDDEN, "Forbidden")
             }
-            Self::UnknownApi { .. } | Self::EndpointDisabled => (StatusCode::FORBIDDEN, "Forbidden"),
             Self::MissingRoute { .. } => (StatusCode::NOT_FOUND, "Not Found"),
             Self::Closed(_) | Self::Internal(_) => INTERNAL,
             Self::Integration(error) => match error {
@@ -176,7 +207,9 @@ impl Rejection {
     pub fn after_integration(&self) -> bool {
         matches!(
             self,
-            Self::Integration(IntegrationError::FunctionFailed { .. } | IntegrationError::MalformedAnswer { .. })
+            Self::Integration(
+                IntegrationError::FunctionFailed { .. } | IntegrationError::MalformedAnswer { .. }
+            )
         )
     }
 

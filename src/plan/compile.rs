@@ -34,11 +34,20 @@ pub struct Compiler<'c> {
 pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Plan {
     let mut plan = Plan::default();
     for (index, api) in apis.iter().enumerate() {
-        let directory = compiler.directories.get(index).map_or(Path::new("."), |path| path.as_path());
+        let directory = compiler
+            .directories
+            .get(index)
+            .map_or(Path::new("."), |path| path.as_path());
         let compiled = compile_api(api, compiler, directory, diagnostics);
-        let twin = plan.apis.iter().any(|other: &ApiPlan| other.facts.api_id == compiled.facts.api_id);
+        let twin = plan
+            .apis
+            .iter()
+            .any(|other: &ApiPlan| other.facts.api_id == compiled.facts.api_id);
         if twin {
-            let message = format!("two APIs have the id `{}`, so one of them cannot be reached", compiled.facts.api_id);
+            let message = format!(
+                "two APIs have the id `{}`, so one of them cannot be reached",
+                compiled.facts.api_id
+            );
             let help = "give one of the documents another `info.title`";
             diagnostics.push(Diagnostic::error("E0504", message).at(api.span).help(help));
         }
@@ -54,7 +63,10 @@ fn compile_api(
     diagnostics: &mut Diagnostics,
 ) -> ApiPlan {
     let settings = compiler.settings;
-    let stage = settings.stage_name.clone().unwrap_or_else(|| default_stage(api.kind).to_owned());
+    let stage = settings
+        .stage_name
+        .clone()
+        .unwrap_or_else(|| default_stage(api.kind).to_owned());
     let facts = ApiFacts {
         kind: api.kind,
         api_id: api.id.clone(),
@@ -69,12 +81,22 @@ fn compile_api(
     let mut router = Router::new(api.kind);
     let mut routes = Vec::with_capacity(api.routes.len());
     for route in &api.routes {
-        if router.add(route.method.as_deref(), &route.path, routes.len()).is_err() {
+        if router
+            .add(route.method.as_deref(), &route.path, routes.len())
+            .is_err()
+        {
             let message = format!("the route {} is there twice", route_key(route));
             diagnostics.push(Diagnostic::error("E0503", message).at(route.span));
             continue;
         }
-        routes.push(compile_route(api, route, &facts, compiler, directory, diagnostics));
+        routes.push(compile_route(
+            api,
+            route,
+            &facts,
+            compiler,
+            directory,
+            diagnostics,
+        ));
     }
     ApiPlan {
         facts,
@@ -101,14 +123,26 @@ fn compile_route(
     let closed = unsupported::report_route(api, route, diagnostics);
     let integration = match &route.integration {
         Some(integration) => {
-            let compile = integration::Compile { api, route, facts, compiler, directory };
+            let compile = integration::Compile {
+                api,
+                route,
+                facts,
+                compiler,
+                directory,
+            };
             compile.integration(integration, diagnostics)
         }
         // The reader has said so.
-        None => Integration::Misconfigured { reason: format!("the route {route_key} has no integration") },
+        None => Integration::Misconfigured {
+            reason: format!("the route {route_key} has no integration"),
+        },
     };
     RoutePlan {
-        facts: RouteFacts { resource_id, resource_path: route.path.clone(), route_key },
+        facts: RouteFacts {
+            resource_id,
+            resource_path: route.path.clone(),
+            route_key,
+        },
         variables: variables(&route.path),
         closed,
         integration,
@@ -120,7 +154,11 @@ pub(super) fn route_key(route: &Route) -> String {
     if route.path == "$default" {
         return route.path.clone();
     }
-    format!("{} {}", route.method.as_deref().unwrap_or("ANY"), route.path)
+    format!(
+        "{} {}",
+        route.method.as_deref().unwrap_or("ANY"),
+        route.path
+    )
 }
 
 /// The names of a path's variables.

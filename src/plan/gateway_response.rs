@@ -48,16 +48,27 @@ pub enum Piece {
 
 impl GatewayResponses {
     /// Compiles an API's entries.
-    pub fn compile(entries: &IndexMap<String, GatewayResponse>, diagnostics: &mut Diagnostics) -> Self {
-        let by_type = entries.iter().map(|(name, entry)| (name.clone(), CustomResponse::compile(entry, diagnostics)));
-        Self { by_type: by_type.collect() }
+    pub fn compile(
+        entries: &IndexMap<String, GatewayResponse>,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let by_type = entries
+            .iter()
+            .map(|(name, entry)| (name.clone(), CustomResponse::compile(entry, diagnostics)));
+        Self {
+            by_type: by_type.collect(),
+        }
     }
 
     /// The entry for a response type: its own, or the one for its class. An
     /// entry of its own hides the class's entirely.
     pub fn find(&self, response_type: &str, status: StatusCode) -> Option<&CustomResponse> {
         self.by_type.get(response_type).or_else(|| {
-            let class = if status.is_server_error() { "DEFAULT_5XX" } else { "DEFAULT_4XX" };
+            let class = if status.is_server_error() {
+                "DEFAULT_5XX"
+            } else {
+                "DEFAULT_4XX"
+            };
             self.by_type.get(class)
         })
     }
@@ -65,15 +76,23 @@ impl GatewayResponses {
 
 impl CustomResponse {
     fn compile(entry: &GatewayResponse, diagnostics: &mut Diagnostics) -> Self {
-        let GatewayResponse { status_code, response_parameters, response_templates, span: _ } = entry;
-        let status = status_code.as_ref().and_then(|status| match StatusCode::from_u16(status.value) {
-            Ok(code) if (200..600).contains(&status.value) => Some(code),
-            _ => {
-                let message = format!("`{}` is no HTTP status", status.value);
-                diagnostics.push(Diagnostic::error("E0501", message).at(status.span));
-                None
-            }
-        });
+        let GatewayResponse {
+            status_code,
+            response_parameters,
+            response_templates,
+            span: _,
+        } = entry;
+        let status =
+            status_code
+                .as_ref()
+                .and_then(|status| match StatusCode::from_u16(status.value) {
+                    Ok(code) if (200..600).contains(&status.value) => Some(code),
+                    _ => {
+                        let message = format!("`{}` is no HTTP status", status.value);
+                        diagnostics.push(Diagnostic::error("E0501", message).at(status.span));
+                        None
+                    }
+                });
         let headers = response_parameters
             .iter()
             .filter_map(|(target, source)| {
@@ -88,14 +107,24 @@ impl CustomResponse {
             .iter()
             .map(|(media_type, text)| (media_type.clone(), Substitution::parse(&text.value)))
             .collect();
-        Self { status, headers, templates }
+        Self {
+            status,
+            headers,
+            templates,
+        }
     }
 
     /// The template for an `Accept` header: the first type it names, else
     /// `application/json`, else the first one defined.
     pub fn template(&self, accept: Option<&str>) -> Option<(&str, &Substitution)> {
-        let wanted = accept.map(crate::event::media_type::first_accepted).unwrap_or_default();
-        let of = |name: &str| self.templates.iter().find(|(media_type, _)| media_type.eq_ignore_ascii_case(name));
+        let wanted = accept
+            .map(crate::event::media_type::first_accepted)
+            .unwrap_or_default();
+        let of = |name: &str| {
+            self.templates
+                .iter()
+                .find(|(media_type, _)| media_type.eq_ignore_ascii_case(name))
+        };
         of(wanted)
             .or_else(|| of("application/json"))
             .or_else(|| self.templates.first())
@@ -126,7 +155,9 @@ impl Substitution {
             let braced = rest.starts_with("${");
             let start = if braced { 2 } else { 1 };
             let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-            let length = rest[start..].find(|c| !is_name(c)).unwrap_or(rest.len() - start);
+            let length = rest[start..]
+                .find(|c| !is_name(c))
+                .unwrap_or(rest.len() - start);
             // A dot at the end is the sentence's.
             let name = rest[start..start + length].trim_end_matches(['.', '-']);
             let end = start + name.len();
@@ -159,7 +190,9 @@ impl Substitution {
         if let Some(name) = name.strip_prefix("stageVariables.") {
             return Some(Piece::StageVariable(name.to_owned()));
         }
-        name.starts_with("method.request.").then(|| Source::parse(name).map(Piece::Request)).flatten()
+        name.starts_with("method.request.")
+            .then(|| Source::parse(name).map(Piece::Request))
+            .flatten()
     }
 }
 
@@ -169,7 +202,9 @@ mod tests {
 
     #[test]
     fn variables_are_found_and_directives_stay_text() {
-        let template = Substitution::parse(r##"{"m":$context.error.messageString,"l":"#if(true)$x#end ${context.stage}."}"##);
+        let template = Substitution::parse(
+            r##"{"m":$context.error.messageString,"l":"#if(true)$x#end ${context.stage}."}"##,
+        );
 
         assert_eq!(
             template.0,
@@ -186,13 +221,23 @@ mod tests {
     #[test]
     fn an_own_entry_hides_the_classs() {
         let entry = |status| GatewayResponse {
-            status_code: Some(Spanned { value: status, ..Spanned::default() }),
+            status_code: Some(Spanned {
+                value: status,
+                ..Spanned::default()
+            }),
             ..GatewayResponse::default()
         };
-        let entries = IndexMap::from([("DEFAULT_4XX".to_owned(), entry(410)), ("THROTTLED".to_owned(), entry(420))]);
+        let entries = IndexMap::from([
+            ("DEFAULT_4XX".to_owned(), entry(410)),
+            ("THROTTLED".to_owned(), entry(420)),
+        ]);
         let responses = GatewayResponses::compile(&entries, &mut Diagnostics::default());
 
-        let status = |name| responses.find(name, StatusCode::FORBIDDEN).and_then(|found| found.status);
+        let status = |name| {
+            responses
+                .find(name, StatusCode::FORBIDDEN)
+                .and_then(|found| found.status)
+        };
         assert_eq!(status("THROTTLED"), StatusCode::from_u16(420).ok());
         assert_eq!(status("INVALID_API_KEY"), StatusCode::from_u16(410).ok());
         assert!(responses.find("X", StatusCode::BAD_GATEWAY).is_none());

@@ -42,10 +42,12 @@ impl Compile<'_> {
             None => match model.kind {
                 IntegrationKind::AwsProxy => self.lambda_proxy(model),
                 IntegrationKind::HttpProxy => self.http_proxy(model),
-                IntegrationKind::Aws | IntegrationKind::Http | IntegrationKind::Mock => Err(Fault {
-                    reason: format!("integration type `{}`", model.kind.as_str()),
-                    span: model.span,
-                }),
+                IntegrationKind::Aws | IntegrationKind::Http | IntegrationKind::Mock => {
+                    Err(Fault {
+                        reason: format!("integration type `{}`", model.kind.as_str()),
+                        span: model.span,
+                    })
+                }
             },
         };
         compiled.unwrap_or_else(|Fault { reason, span }| {
@@ -56,11 +58,16 @@ impl Compile<'_> {
     }
 
     fn timeout(&self, model: &Model) -> Duration {
-        model.timeout.unwrap_or_else(|| default_timeout(self.api.kind))
+        model
+            .timeout
+            .unwrap_or_else(|| default_timeout(self.api.kind))
     }
 
     fn uri<'m>(&self, model: &'m Model) -> Result<&'m Spanned<String>, Fault> {
-        model.uri.as_ref().ok_or_else(|| Fault { reason: "the integration has no `uri`".into(), span: model.span })
+        model.uri.as_ref().ok_or_else(|| Fault {
+            reason: "the integration has no `uri`".into(),
+            span: model.span,
+        })
     }
 
     /// The uri with its stage variables.
@@ -76,7 +83,11 @@ impl Compile<'_> {
             .handler(name, self.directory)
             .map_err(|reason| Fault { reason, span })?;
         let timeout = self.timeout(model);
-        Ok(Integration::Handler(HandlerIntegration { name: name.to_owned(), handler, timeout }))
+        Ok(Integration::Handler(HandlerIntegration {
+            name: name.to_owned(),
+            handler,
+            timeout,
+        }))
     }
 
     fn lambda_proxy(&self, model: &Model) -> Result<Integration, Fault> {
@@ -87,26 +98,52 @@ impl Compile<'_> {
                 [] => format!("`{filled}` names no Lambda function"),
                 missing => format!("the stage variable `{}` is not set", missing.join("`, `")),
             };
-            Fault { reason: why, span: uri.span }
+            Fault {
+                reason: why,
+                span: uri.span,
+            }
         })?;
         if self.api.kind == ApiKind::Rest
-            && let Some(method) = model.http_method.as_ref().filter(|method| method.value != "POST")
+            && let Some(method) = model
+                .http_method
+                .as_ref()
+                .filter(|method| method.value != "POST")
         {
             // Recorded at AWS: 500, whatever the function would say.
-            let reason = format!("a Lambda function is called by POST, not by {}", method.value);
-            return Err(Fault { reason, span: method.span });
+            let reason = format!(
+                "a Lambda function is called by POST, not by {}",
+                method.value
+            );
+            return Err(Fault {
+                reason,
+                span: method.span,
+            });
         }
         let function = self.compiler.functions.resolve(&arn);
         if let Some(handler) = function.handler() {
             let timeout = self.timeout(model);
-            return Ok(Integration::Handler(HandlerIntegration { name: arn.name, handler, timeout }));
+            return Ok(Integration::Handler(HandlerIntegration {
+                name: arn.name,
+                handler,
+                timeout,
+            }));
         }
-        let event = match (self.api.kind, model.payload_format_version.as_ref().map(|v| v.value.as_str())) {
+        let event = match (
+            self.api.kind,
+            model
+                .payload_format_version
+                .as_ref()
+                .map(|v| v.value.as_str()),
+        ) {
             (ApiKind::Rest, _) => EventKind::Rest,
             (ApiKind::Http, Some("1.0" | "1")) => EventKind::Http(PayloadFormat::V1),
             (ApiKind::Http, _) => EventKind::Http(PayloadFormat::V2),
         };
-        Ok(Integration::LambdaProxy(LambdaProxy { function, event, timeout: self.timeout(model) }))
+        Ok(Integration::LambdaProxy(LambdaProxy {
+            function,
+            event,
+            timeout: self.timeout(model),
+        }))
     }
 
     fn http_proxy(&self, model: &Model) -> Result<Integration, Fault> {
@@ -117,11 +154,17 @@ impl Compile<'_> {
             ApiKind::Rest => {
                 let mut mapping = RequestMapping::default();
                 for (target, source) in &model.request_parameters {
-                    mapping
-                        .add(target, &source.value)
-                        .map_err(|error| Fault { reason: error.to_string(), span: source.span })?;
+                    mapping.add(target, &source.value).map_err(|error| Fault {
+                        reason: error.to_string(),
+                        span: source.span,
+                    })?;
                 }
-                Integration::RestHttpProxy(http_proxy::rest::HttpProxy { connection, uri, method, mapping })
+                Integration::RestHttpProxy(http_proxy::rest::HttpProxy {
+                    connection,
+                    uri,
+                    method,
+                    mapping,
+                })
             }
             ApiKind::Http => {
                 let declared = super::compile::route_key(self.route);
@@ -129,12 +172,19 @@ impl Compile<'_> {
                     let known = self.route.path.contains(&format!("{{{name}}}"))
                         || self.route.path.contains(&format!("{{{name}+}}"));
                     if !known {
-                        let reason = format!("`{{{name}}}` of the uri is no variable of the route {declared}");
+                        let reason = format!(
+                            "`{{{name}}}` of the uri is no variable of the route {declared}"
+                        );
                         return Err(Fault { reason, span });
                     }
                 }
                 let add_path = self.route.path == "$default";
-                Integration::HttpApiProxy(http_proxy::http::HttpProxy { connection, uri, method, add_path })
+                Integration::HttpApiProxy(http_proxy::http::HttpProxy {
+                    connection,
+                    uri,
+                    method,
+                    add_path,
+                })
             }
         })
     }
@@ -145,7 +195,10 @@ impl Compile<'_> {
         let parsed = UriTemplate::parse(&filled).map_err(|error| Fault {
             reason: match missing.as_slice() {
                 [] => error.to_string(),
-                missing => format!("{error}: the stage variable `{}` is not set", missing.join("`, `")),
+                missing => format!(
+                    "{error}: the stage variable `{}` is not set",
+                    missing.join("`, `")
+                ),
             },
             span: uri.span,
         })?;
@@ -168,7 +221,10 @@ impl Compile<'_> {
             Some(method) if method.value == "ANY" => Ok(None),
             Some(method) => Method::from_bytes(method.value.as_bytes())
                 .map(Some)
-                .map_err(|_| Fault { reason: format!("`{}` is no HTTP method", method.value), span: method.span }),
+                .map_err(|_| Fault {
+                    reason: format!("`{}` is no HTTP method", method.value),
+                    span: method.span,
+                }),
         }
     }
 }

@@ -64,7 +64,10 @@ impl Plan {
         if !names_an_api {
             return None;
         }
-        let found = self.apis.iter().find(|api| api.facts.api_id.eq_ignore_ascii_case(label));
+        let found = self
+            .apis
+            .iter()
+            .find(|api| api.facts.api_id.eq_ignore_ascii_case(label));
         Some(found.map_or(HostChoice::Unknown, HostChoice::Api))
     }
 }

@@ -40,16 +40,26 @@ struct Methods {
 
 impl Methods {
     fn find(&self, kind: ApiKind, method: &str) -> Option<usize> {
-        if let Some((_, route)) = self.declared.iter().find(|(declared, _)| &**declared == method) {
+        if let Some((_, route)) = self
+            .declared
+            .iter()
+            .find(|(declared, _)| &**declared == method)
+        {
             return Some(*route);
         }
-        self.any.filter(|_| kind == ApiKind::Http || ANY_METHODS.contains(&method))
+        self.any
+            .filter(|_| kind == ApiKind::Http || ANY_METHODS.contains(&method))
     }
 
     fn set(&mut self, method: Option<&str>, route: usize) -> Result<(), RouteConflict> {
         match method {
             None if self.any.is_none() => self.any = Some(route),
-            Some(method) if !self.declared.iter().any(|(declared, _)| &**declared == method) => {
+            Some(method)
+                if !self
+                    .declared
+                    .iter()
+                    .any(|(declared, _)| &**declared == method) =>
+            {
                 self.declared.push((method.into(), route));
             }
             _ => return Err(RouteConflict),
@@ -74,7 +84,11 @@ pub struct Found<'r> {
 impl Router {
     /// An empty router.
     pub fn new(kind: ApiKind) -> Self {
-        Self { kind, root: Node::default(), default: None }
+        Self {
+            kind,
+            root: Node::default(),
+            default: None,
+        }
     }
 
     /// Adds a route. `path` is as the model has it: `/pets/{id}`, `/{proxy+}`, `$default`.
@@ -82,7 +96,12 @@ impl Router {
     /// # Errors
     ///
     /// When the same method and path are there already.
-    pub fn add(&mut self, method: Option<&str>, path: &str, route: usize) -> Result<(), RouteConflict> {
+    pub fn add(
+        &mut self,
+        method: Option<&str>,
+        path: &str,
+        route: usize,
+    ) -> Result<(), RouteConflict> {
         if path == "$default" {
             return match self.default.replace(route) {
                 None => Ok(()),
@@ -91,7 +110,10 @@ impl Router {
         }
         let mut node = &mut self.root;
         for segment in segments(path) {
-            match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            match segment
+                .strip_prefix('{')
+                .and_then(|rest| rest.strip_suffix('}'))
+            {
                 Some(name) if name.ends_with('+') => {
                     return node.greedy.get_or_insert_default().set(method, route);
                 }
@@ -112,7 +134,11 @@ impl Router {
             }
             ApiKind::Http => path.strip_prefix('/').unwrap_or(path),
         };
-        let mut search = Search { kind: self.kind, method, values: Vec::new() };
+        let mut search = Search {
+            kind: self.kind,
+            method,
+            values: Vec::new(),
+        };
         let route = match self.kind {
             ApiKind::Rest => search.rest(&self.root, rest_of(path)),
             ApiKind::Http => search
@@ -126,7 +152,10 @@ impl Router {
                     self.default
                 }),
         }?;
-        Some(Found { route, values: search.values })
+        Some(Found {
+            route,
+            values: search.values,
+        })
     }
 }
 
@@ -156,9 +185,14 @@ struct Search<'m, 'r> {
 
 impl<'r> Search<'_, 'r> {
     fn rest(&mut self, node: &Node, path: Option<&'r str>) -> Option<usize> {
-        let Some(path) = path else { return node.methods.find(self.kind, self.method) };
+        let Some(path) = path else {
+            return node.methods.find(self.kind, self.method);
+        };
         let (segment, rest) = split(path);
-        if let Some(found) = node.fixed_child(segment).and_then(|child| self.rest(child, rest)) {
+        if let Some(found) = node
+            .fixed_child(segment)
+            .and_then(|child| self.rest(child, rest))
+        {
             return Some(found);
         }
         if let Some(child) = &node.variable
@@ -176,9 +210,14 @@ impl<'r> Search<'_, 'r> {
     }
 
     fn full(&mut self, node: &Node, path: Option<&'r str>) -> Option<usize> {
-        let Some(path) = path else { return node.methods.find(self.kind, self.method) };
+        let Some(path) = path else {
+            return node.methods.find(self.kind, self.method);
+        };
         let (segment, rest) = split(path);
-        if let Some(found) = node.fixed_child(segment).and_then(|child| self.full(child, rest)) {
+        if let Some(found) = node
+            .fixed_child(segment)
+            .and_then(|child| self.full(child, rest))
+        {
             return Some(found);
         }
         let child = node.variable.as_ref().filter(|_| !segment.is_empty())?;
@@ -193,7 +232,10 @@ impl<'r> Search<'_, 'r> {
     fn greedy(&mut self, node: &Node, path: Option<&'r str>) -> Option<usize> {
         let path = path?;
         let (segment, rest) = split(path);
-        if let Some(found) = node.fixed_child(segment).and_then(|child| self.greedy(child, rest)) {
+        if let Some(found) = node
+            .fixed_child(segment)
+            .and_then(|child| self.greedy(child, rest))
+        {
             return Some(found);
         }
         if let Some(child) = &node.variable
@@ -217,7 +259,11 @@ impl Node {
     /// authorizer must not be passed by writing `%61` for `a`.
     fn fixed_child(&self, segment: &str) -> Option<&Node> {
         self.fixed.get(segment).or_else(|| {
-            if segment.contains('%') { self.fixed.get(&*decode_percent(segment)) } else { None }
+            if segment.contains('%') {
+                self.fixed.get(&*decode_percent(segment))
+            } else {
+                None
+            }
         })
     }
 }
@@ -232,18 +278,25 @@ mod tests {
         let mut router = Router::new(kind);
         for (index, route) in routes.iter().enumerate() {
             let (method, path) = route.split_once(' ').unwrap_or(("ANY", route));
-            router.add((method != "ANY").then_some(method), path, index).unwrap();
+            router
+                .add((method != "ANY").then_some(method), path, index)
+                .unwrap();
         }
         router
     }
 
     fn find<'r>(router: &Router, method: &str, path: &'r str) -> Option<(usize, Vec<&'r str>)> {
-        router.find(method, path).map(|found| (found.route, found.values))
+        router
+            .find(method, path)
+            .map(|found| (found.route, found.values))
     }
 
     #[test]
     fn static_wins_over_variable_over_greedy() {
-        let router = router(ApiKind::Rest, &["GET /a/b", "GET /a/{x}", "GET /a/{y+}", "GET /{z+}"]);
+        let router = router(
+            ApiKind::Rest,
+            &["GET /a/b", "GET /a/{x}", "GET /a/{y+}", "GET /{z+}"],
+        );
 
         assert_eq!(find(&router, "GET", "/a/b"), Some((0, vec![])));
         assert_eq!(find(&router, "GET", "/a/c"), Some((1, vec!["c"])));
@@ -255,7 +308,10 @@ mod tests {
 
     #[test]
     fn a_rest_resource_without_the_method_leaves_it_to_a_less_specific_one() {
-        let router = router(ApiKind::Rest, &["POST /cat", "ANY /cat/any", "OPTIONS /{proxy+}"]);
+        let router = router(
+            ApiKind::Rest,
+            &["POST /cat", "ANY /cat/any", "OPTIONS /{proxy+}"],
+        );
 
         assert_eq!(find(&router, "OPTIONS", "/cat"), Some((2, vec!["cat"])));
         assert_eq!(find(&router, "OPTIONS", "/cat/any"), Some((1, vec![])));
@@ -267,8 +323,14 @@ mod tests {
         let router = router(ApiKind::Rest, &["GET /{proxy+}", "GET /"]);
 
         assert_eq!(find(&router, "GET", "//alpha"), Some((0, vec!["alpha"])));
-        assert_eq!(find(&router, "GET", "/shop/cart/"), Some((0, vec!["shop/cart"])));
-        assert_eq!(find(&router, "GET", "/shop//cart"), Some((0, vec!["shop//cart"])));
+        assert_eq!(
+            find(&router, "GET", "/shop/cart/"),
+            Some((0, vec!["shop/cart"]))
+        );
+        assert_eq!(
+            find(&router, "GET", "/shop//cart"),
+            Some((0, vec!["shop//cart"]))
+        );
         assert_eq!(find(&router, "GET", "/"), Some((1, vec![])));
     }
 
@@ -288,7 +350,10 @@ mod tests {
 
         assert_eq!(find(&router, "GET", "/pets/dog/1"), Some((0, vec![])));
         assert_eq!(find(&router, "GET", "/pets/dog/2"), Some((1, vec!["2"])));
-        assert_eq!(find(&router, "GET", "/pets/cat/1"), Some((2, vec!["cat/1"])));
+        assert_eq!(
+            find(&router, "GET", "/pets/cat/1"),
+            Some((2, vec!["cat/1"]))
+        );
         assert_eq!(find(&router, "POST", "/test/5"), Some((3, vec!["test/5"])));
         assert_eq!(find(&router, "GET", "/pets/x"), Some((5, vec!["pets"])));
         assert_eq!(find(&router, "GET", "/"), Some((4, vec![])));
@@ -300,7 +365,10 @@ mod tests {
             let router = router(kind, &["GET /admin/{x}", "GET /{proxy+}"]);
 
             assert_eq!(find(&router, "GET", "/%61dmin/y"), Some((0, vec!["y"])));
-            assert_eq!(find(&router, "GET", "/a/../admin/y"), Some((1, vec!["a/../admin/y"])));
+            assert_eq!(
+                find(&router, "GET", "/a/../admin/y"),
+                Some((1, vec!["a/../admin/y"]))
+            );
         }
     }
 
@@ -315,7 +383,11 @@ mod tests {
     /// The rule, written without a tree: every route is tried against the whole path.
     fn naive(kind: ApiKind, routes: &[String], path: &str) -> Option<usize> {
         let trimmed = path.trim_matches('/');
-        let parts: Vec<&str> = if trimmed.is_empty() { vec![] } else { trimmed.split('/').collect() };
+        let parts: Vec<&str> = if trimmed.is_empty() {
+            vec![]
+        } else {
+            trimmed.split('/').collect()
+        };
         // For each segment: 0 static, 1 variable, 2 greedy; the smallest list wins.
         let rank = |route: &str| -> Option<Vec<u8>> {
             let declared: Vec<&str> = segments(route).collect();
@@ -338,7 +410,10 @@ mod tests {
             }
             (declared.len() == parts.len()).then_some(ranks)
         };
-        let ranked = routes.iter().enumerate().filter_map(|(index, route)| Some((rank(route)?, index)));
+        let ranked = routes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, route)| Some((rank(route)?, index)));
         ranked
             .min_by_key(|(ranks, _)| (kind == ApiKind::Http && ranks.contains(&2), ranks.clone()))
             .map(|(_, index)| index)

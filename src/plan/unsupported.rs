@@ -7,7 +7,8 @@ use crate::source::{Diagnostic, Diagnostics, Span};
 
 /// Reports what concerns the whole API.
 pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagnostics) {
-    let mut report = |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
+    let mut report =
+        |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
     if let Some(policy) = &api.policy {
         report("resource policy (x-amazon-apigateway-policy)", policy.span);
     }
@@ -15,7 +16,10 @@ pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagn
         report("CORS of HTTP APIs (x-amazon-apigateway-cors)", cors.span);
     }
     if api.minimum_compression_size.is_some() {
-        report("response compression (x-amazon-apigateway-minimum-compression-size)", api.span);
+        report(
+            "response compression (x-amazon-apigateway-minimum-compression-size)",
+            api.span,
+        );
     }
     for plan in &settings.usage_plans {
         report("usage plan", plan.span);
@@ -39,7 +43,11 @@ pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagn
 }
 
 /// Reports what concerns one route. The result says why the route must stay closed.
-pub(super) fn report_route(api: &Api, route: &Route, diagnostics: &mut Diagnostics) -> Option<String> {
+pub(super) fn report_route(
+    api: &Api,
+    route: &Route,
+    diagnostics: &mut Diagnostics,
+) -> Option<String> {
     let mut closed = None;
     let mut close = |feature: String, span: Span| {
         diagnostics.push(Diagnostic::unsupported(&feature).at(span));
@@ -48,7 +56,9 @@ pub(super) fn report_route(api: &Api, route: &Route, diagnostics: &mut Diagnosti
     match &route.authorization {
         Authorization::None => {}
         Authorization::Iam(span) => close("IAM authorization".to_owned(), *span),
-        Authorization::Authorizer { name, span, .. } => close(format!("authorizer `{name}`"), *span),
+        Authorization::Authorizer { name, span, .. } => {
+            close(format!("authorizer `{name}`"), *span)
+        }
     }
     if route.api_key_required {
         close("API key".to_owned(), route.span);
@@ -56,14 +66,24 @@ pub(super) fn report_route(api: &Api, route: &Route, diagnostics: &mut Diagnosti
     if api.policy.is_some() {
         closed.get_or_insert_with(|| "resource policy".to_owned());
     }
-    if route.request_validator.is_some_and(|validator| validator.body || validator.parameters) {
+    if route
+        .request_validator
+        .is_some_and(|validator| validator.body || validator.parameters)
+    {
         diagnostics.push(Diagnostic::unsupported("request validation").at(route.span));
         closed.get_or_insert_with(|| "request validation".to_owned());
     }
     if let Some(integration) = &route.integration {
-        let mut report = |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
-        if matches!(integration.kind, IntegrationKind::Aws | IntegrationKind::Http | IntegrationKind::Mock) {
-            report(&format!("integration type `{}`", integration.kind.as_str()), integration.span);
+        let mut report =
+            |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
+        if matches!(
+            integration.kind,
+            IntegrationKind::Aws | IntegrationKind::Http | IntegrationKind::Mock
+        ) {
+            report(
+                &format!("integration type `{}`", integration.kind.as_str()),
+                integration.span,
+            );
         }
         if let Some(subtype) = &integration.subtype {
             report(&format!("service action `{}`", subtype.value), subtype.span);
