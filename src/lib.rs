@@ -13,3 +13,5 @@ pub mod model;
 
 pub mod event;
 pub mod function;
+
+pub mod server;
