@@ -7,12 +7,19 @@
 //! is compiled into a plan once, and a request walks the plan.
 
 pub mod base;
+
 pub mod source;
 
 pub mod model;
 
 pub mod event;
+
 pub mod function;
-pub mod gateway;
+
 pub mod integration;
+
 pub mod plan;
+
+pub mod gateway;
+
+pub mod server;

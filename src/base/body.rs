@@ -10,6 +10,52 @@ use sync_wrapper::SyncWrapper;
 /// What went wrong while a body was read: the peer went away or broke the protocol.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What the server found wrong with a request's body while it was being read.
+///
+/// It is the source of the [`BodyError`] that the reader gets: [`BodyFault::of`] finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyFault {
+    /// The chunks cannot be read: status 400.
+    #[error("the body's chunks are malformed")]
+    MalformedChunk,
+    /// Nothing came for too long: status 408.
+    #[error("the body did not arrive in time")]
+    Stalled,
+}
+
+impl BodyFault {
+    /// The fault behind an error of reading a body, if it is one of these.
+    pub fn of(error: &BodyError) -> Option<Self> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+        while let Some(error) = cause {
+            if let Some(fault) = error.downcast_ref::<Self>() {
+                return Some(*fault);
+            }
+            // `io::Error` gives its content's source, not its content.
+            if let Some(fault) = error
+                .downcast_ref::<std::io::Error>()
+                .and_then(|error| error.get_ref())
+                .and_then(|content| content.downcast_ref::<Self>())
+            {
+                return Some(*fault);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl From<BodyFault> for std::io::Error {
+    fn from(fault: BodyFault) -> Self {
+        let kind = match fault {
+            BodyFault::MalformedChunk => std::io::ErrorKind::InvalidData,
+            BodyFault::Stalled => std::io::ErrorKind::TimedOut,
+        };
+        Self::new(kind, fault)
+    }
+}
+
 /// A request's or response's body.
 #[derive(Default)]
 pub enum Body {

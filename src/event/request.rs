@@ -65,6 +65,15 @@ pub enum Malformed {
     /// Two ways to tell where the body ends, or none that is clear.
     #[error("the body's length is ambiguous")]
     Framing,
+    /// The body went through a transfer coding that nobody here can undo.
+    #[error("the transfer coding is not supported")]
+    TransferCoding,
+    /// Another version than HTTP/1.0 and HTTP/1.1.
+    #[error("the HTTP version is not supported")]
+    Version,
+    /// A gateway is no tunnel.
+    #[error("CONNECT is not supported")]
+    Connect,
     /// No `Host`, two of them, or one that is no host.
     #[error("the Host header is missing, repeated or malformed")]
     Host,
@@ -86,6 +95,11 @@ impl Malformed {
             Self::RequestLine | Self::HeaderLine | Self::Framing | Self::Host => {
                 ::http::StatusCode::BAD_REQUEST
             }
+            // RFC 9112, 6.1.
+            Self::TransferCoding => ::http::StatusCode::NOT_IMPLEMENTED,
+            Self::Version => ::http::StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            // As nginx answers it.
+            Self::Connect => ::http::StatusCode::METHOD_NOT_ALLOWED,
             Self::TargetTooLong => ::http::StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => ::http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Slow => ::http::StatusCode::REQUEST_TIMEOUT,
