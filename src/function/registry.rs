@@ -25,8 +25,10 @@ pub struct FunctionsOptions {
     pub aws: AwsOptions,
     /// Account for ARNs that have none.
     pub account_id: String,
-    /// Folder that `local:static/FOLDER` starts from.
+    /// Folder that a function's `local:static/FOLDER` starts from.
     pub directory: PathBuf,
+    /// Environment variables for every local function, below its own.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A function that can be called.
