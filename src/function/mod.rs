@@ -5,6 +5,8 @@
 //! *integration* are the caller's business, the *function's own* timeout is
 //! kept here.
 
+pub mod local;
+
 use bytes::Bytes;
 
 /// How a function is called.
