@@ -8,6 +8,7 @@
 pub mod aws;
 pub mod endpoint;
 pub mod handler;
+pub mod local;
 mod registry;
 
 use bytes::Bytes;

@@ -11,12 +11,15 @@ use indexmap::IndexMap;
 use super::aws::{AwsLambda, AwsOptions};
 use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
-use super::{Invocation, InvokeError, Outcome};
+use super::local::{LocalFunction, LocalOptions};
+use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::FunctionArn;
 use crate::model::settings::{FunctionPlace, FunctionSettings};
 
-/// The largest event that Lambda takes for a synchronous call ("Lambda quotas").
+/// The largest event that Lambda takes for a synchronous call, and for an
+/// asynchronous one ("Lambda quotas").
 const EVENT_LIMIT: usize = 6 * 1024 * 1024;
+const ASYNCHRONOUS_EVENT_LIMIT: usize = 1024 * 1024;
 
 /// What all functions of a gateway share.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +31,18 @@ pub struct FunctionsOptions {
     /// Folder that a function's `local:static/FOLDER` starts from.
     pub directory: PathBuf,
     /// Environment variables for every local function, below its own.
-    pub environment: Vec<(String, String)>,
+    pub environment: IndexMap<String, String>,
+}
+
+impl FunctionsOptions {
+    fn local(&self) -> LocalOptions {
+        LocalOptions {
+            region: self.aws.region.clone(),
+            account_id: self.account_id.clone(),
+            environment: self.environment.clone(),
+            ..LocalOptions::default()
+        }
+    }
 }
 
 /// A function that can be called.
@@ -39,6 +53,7 @@ pub struct Function {
 }
 
 enum Place {
+    Local(Arc<LocalFunction>),
     Aws {
         lambda: Arc<AwsLambda>,
         arn: FunctionArn,
@@ -52,6 +67,7 @@ enum Place {
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Local(_) => f.write_str("Local"),
             Self::Aws { arn, .. } => write!(f, "Aws({arn})"),
             Self::Endpoint(endpoint) => endpoint.fmt(f),
             Self::Handler(_) => f.write_str("Handler"),
@@ -89,16 +105,21 @@ impl FunctionRef {
     /// Why it could not be called; a function that fails is an [`Outcome`].
     pub async fn invoke(&self, invocation: Invocation) -> Result<Outcome, InvokeError> {
         let function = &self.function;
-        if invocation.payload.len() > EVENT_LIMIT {
+        let limit = match invocation.invocation_type {
+            InvocationType::Event => ASYNCHRONOUS_EVENT_LIMIT,
+            InvocationType::RequestResponse | InvocationType::DryRun => EVENT_LIMIT,
+        };
+        if invocation.payload.len() > limit {
             return Err(InvokeError::RequestTooLarge {
                 name: function.name.clone(),
                 detail: format!(
-                    "{} bytes, the limit is {EVENT_LIMIT}",
+                    "{} bytes, the limit is {limit}",
                     invocation.payload.len()
                 ),
             });
         }
         match &function.place {
+            Place::Local(local) => local.invoke(invocation).await,
             Place::Aws { lambda, arn } => lambda.invoke(arn, invocation).await,
             Place::Endpoint(endpoint) => endpoint.invoke(invocation).await,
             Place::Handler(handler) => {
@@ -176,7 +197,7 @@ impl Functions {
                         }
                     }
                     FunctionPlace::Runtime { .. } | FunctionPlace::Command { .. } => {
-                        Place::Missing("not placed".to_owned())
+                        Place::Local(LocalFunction::new(key, settings, options.local()))
                     }
                 };
                 (key.clone(), Arc::new(Function { name, place }))
@@ -232,5 +253,26 @@ impl Functions {
     }
 
     /// Ends every process that was started. Bounded in time.
-    pub async fn shutdown(&self) {}
+    pub async fn shutdown(&self) {
+        let ending = self.local().map(|(_, local)| async move { local.shutdown().await });
+        futures_util::future::join_all(ending).await;
+    }
+
+    /// What keeps configured functions from starting, as far as that is told
+    /// without starting them: the function's key and the reason.
+    pub fn faults(&self) -> Vec<(&str, String)> {
+        let missing = self.placed.iter().filter_map(|(key, function)| match &function.place {
+            Place::Missing(why) => Some((key.as_str(), why.clone())),
+            _ => None,
+        });
+        let local = self.local().filter_map(|(key, local)| Some((key, local.check().err()?)));
+        missing.chain(local).collect()
+    }
+
+    fn local(&self) -> impl Iterator<Item = (&str, &Arc<LocalFunction>)> {
+        self.placed.iter().filter_map(|(key, function)| match &function.place {
+            Place::Local(local) => Some((key.as_str(), local)),
+            _ => None,
+        })
+    }
 }

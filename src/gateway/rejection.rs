@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use crate::base::body::BodyFault;
 use crate::event::Malformed;
 use crate::function::InvokeError;
 use crate::integration::IntegrationError;
@@ -151,7 +152,14 @@ impl Rejection {
                 IntegrationError::Invoke(_) => {
                     internal("DEFAULT_5XX", StatusCode::INTERNAL_SERVER_ERROR)
                 }
-                IntegrationError::ClientGone => answer(
+                IntegrationError::Body(BodyFault::Stalled) => answer(
+                    "DEFAULT_4XX",
+                    StatusCode::REQUEST_TIMEOUT,
+                    "RequestTimeoutException",
+                    "Request Timeout",
+                    false,
+                ),
+                IntegrationError::ClientGone | IntegrationError::Body(_) => answer(
                     "DEFAULT_4XX",
                     StatusCode::BAD_REQUEST,
                     "BadRequestException",
@@ -192,7 +200,10 @@ impl Rejection {
                 | IntegrationError::Invoke(InvokeError::RequestTooLarge { .. }) => {
                     (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
                 }
-                IntegrationError::ClientGone => (StatusCode::BAD_REQUEST, "Bad Request"),
+                IntegrationError::Body(BodyFault::Stalled) => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+                IntegrationError::ClientGone | IntegrationError::Body(_) => {
+                    (StatusCode::BAD_REQUEST, "Bad Request")
+                }
                 IntegrationError::Configuration(_)
                 | IntegrationError::FunctionFailed { .. }
                 | IntegrationError::MalformedAnswer { .. }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use http::Response;
 
 use crate::base::Body;
+use crate::base::body::BodyFault;
 use crate::event::Exchange;
 use crate::function::InvokeError;
 
@@ -95,6 +96,9 @@ pub enum IntegrationError {
     /// The request's body is over a limit.
     #[error("the request's body is too large")]
     PayloadTooLarge,
+    /// The client's body stopped coming, or its chunks cannot be read.
+    #[error("the request's body cannot be read")]
+    Body(#[source] BodyFault),
     /// The client broke off while its body was read.
     #[error("the client broke off")]
     ClientGone,
@@ -146,6 +150,6 @@ async fn whole(body: RequestBody) -> Result<Bytes, IntegrationError> {
 pub fn body_error(error: crate::base::body::BodyError) -> IntegrationError {
     match error.downcast_ref::<bounded_body::BoundError>() {
         Some(bounded_body::BoundError::TooLarge(_)) => IntegrationError::PayloadTooLarge,
-        _ => IntegrationError::ClientGone,
+        _ => BodyFault::of(&error).map_or(IntegrationError::ClientGone, IntegrationError::Body),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
+
 use crate::function::aws::AwsOptions;
 use crate::function::handler::Handlers;
 use crate::function::{Functions, FunctionsOptions};
@@ -21,7 +23,7 @@ pub struct Extras {
     /// Where Lambda's Invoke API is, instead of at AWS.
     pub lambda_endpoint: Option<String>,
     /// Environment variables for every local function, below its own.
-    pub environment: Vec<(String, String)>,
+    pub environment: IndexMap<String, String>,
     /// The folder of each API's document.
     pub directories: Vec<PathBuf>,
 }

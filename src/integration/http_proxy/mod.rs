@@ -17,6 +17,7 @@ use super::bounded_body::{BoundedBody, PAYLOAD_LIMIT};
 use super::client::{ClientError, HttpClient};
 use super::{IntegrationError, RequestBody};
 use crate::base::Body;
+use crate::base::body::BodyFault;
 
 /// How a backend is reached.
 #[derive(Clone, Debug)]
@@ -93,6 +94,16 @@ fn own_fault(error: ClientError) -> IntegrationError {
     while let Some(error) = cause {
         if error.is::<super::bounded_body::BoundError>() {
             return IntegrationError::PayloadTooLarge;
+        }
+        if let Some(fault) = error.downcast_ref::<BodyFault>() {
+            return IntegrationError::Body(*fault);
+        }
+        // `io::Error` gives its content's source, not its content.
+        if let Some(fault) = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(|error| error.get_ref()?.downcast_ref::<BodyFault>())
+        {
+            return IntegrationError::Body(*fault);
         }
         cause = error.source();
     }
