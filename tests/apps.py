@@ -27,11 +27,15 @@ def build_fastapi():
     stamp = app / "build" / ".installed"
     if not stamp.exists() or stamp.read_text() != wanted:
         shutil.rmtree(app / "build", ignore_errors=True)
-        subprocess.run(
+        install = subprocess.run(
             [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
             + ["--target", app / "build", "-r", app / "requirements.txt"],
-            check=True,
+            capture_output=True,
+            text=True,
         )
+        # Shown on failure alone: pip also complains that the packages beside the tests are others.
+        if install.returncode:
+            sys.exit(f"pip cannot install the FastAPI app:\n{install.stdout}{install.stderr}")
         stamp.write_text(wanted)
     shutil.copy(app / "app.py", app / "build" / "app.py")
 

@@ -3,6 +3,7 @@
 
 import importlib.metadata
 import json
+import logging
 import os
 import pathlib
 import subprocess
@@ -45,6 +46,7 @@ def transform(template):
             folder = ROOT / resource["Properties"]["CodeUri"]
             assert folder.is_dir(), f"{folder} is not there"
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
     # No managed policies by name, so the translator has nothing to ask IAM for.
     return Translator({}, Parser()).translate(template, parameter_values={})
 
