@@ -11,5 +11,7 @@ pub mod source;
 
 pub mod model;
 
+pub mod definition;
+
 pub mod event;
 pub mod function;
