@@ -12,6 +12,8 @@ pub mod source;
 
 pub mod model;
 
+pub mod definition;
+
 pub mod event;
 
 pub mod function;

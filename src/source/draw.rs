@@ -185,7 +185,8 @@ mod tests {
 
     fn sources() -> (Sources, Span, Span) {
         let mut sources = Sources::new();
-        let text = "paths:\n  /pets:\n    get:\n      operationId: ünïque # \u{1b}[31m\n    get: {}\n";
+        let text =
+            "paths:\n  /pets:\n    get:\n      operationId: ünïque # \u{1b}[31m\n    get: {}\n";
         let file = sources.add_text("api.yaml", text);
         let find = |word: &str, from: usize| {
             let start = text[from..].find(word).unwrap() + from;

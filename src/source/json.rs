@@ -274,10 +274,7 @@ impl Reader<'_> {
     }
 
     fn blanks(&mut self) {
-        while matches!(
-            self.bytes.get(self.at),
-            Some(b' ' | b'\n' | b'\r' | b'\t')
-        ) {
+        while matches!(self.bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
     }
@@ -293,7 +290,11 @@ impl Reader<'_> {
     }
 
     fn expected(&self, what: &str) -> Diagnostic {
-        let found = match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
+        let found = match self
+            .text
+            .get(self.at..)
+            .and_then(|rest| rest.chars().next())
+        {
             Some(character) => format!("{character:?}"),
             None => "the end of the file".to_owned(),
         };
@@ -343,8 +344,22 @@ mod tests {
     #[test]
     fn what_is_not_strict_json_is_refused() {
         for text in [
-            "", "{", "{a: 1}", "[1,]", "{\"a\" 1}", "01", "1.", "[1 2]", "\"\n\"", "\"\\x\"",
-            "\"\\ud800\"", "tru", "nulls", "{} {}", "\"", "-",
+            "",
+            "{",
+            "{a: 1}",
+            "[1,]",
+            "{\"a\" 1}",
+            "01",
+            "1.",
+            "[1 2]",
+            "\"\n\"",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "tru",
+            "nulls",
+            "{} {}",
+            "\"",
+            "-",
         ] {
             assert!(read_text(text).is_err(), "{text}");
         }

@@ -245,7 +245,11 @@ fn float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let starts = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     let digits = unsigned.bytes().any(|byte| byte.is_ascii_digit());
-    if starts && digits { text.parse().ok() } else { None }
+    if starts && digits {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -266,8 +270,27 @@ mod tests {
     #[test]
     fn plain_scalars_are_typed_by_the_core_schema() {
         let typed: Vec<String> = [
-            "null", "~", "", "yes", "on", "true", "012", "0x1F", "0o17", "-5", "+5", "1.50", "1e3",
-            "2012-10-17", ".inf", "nan", "1_000", "123456789012345678901234", "1.", "-", ".",
+            "null",
+            "~",
+            "",
+            "yes",
+            "on",
+            "true",
+            "012",
+            "0x1F",
+            "0o17",
+            "-5",
+            "+5",
+            "1.50",
+            "1e3",
+            "2012-10-17",
+            ".inf",
+            "nan",
+            "1_000",
+            "123456789012345678901234",
+            "1.",
+            "-",
+            ".",
         ]
         .iter()
         .map(|text| plain(text).to_json().to_string())

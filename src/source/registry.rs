@@ -260,7 +260,14 @@ mod tests {
             (2, 6, 2, 7)
         );
         assert_eq!(sources.excerpt(span), "ö: ü x");
-        assert_eq!(sources.excerpt(Span { file, start: 0, end: 0 }), "ä: 1");
+        assert_eq!(
+            sources.excerpt(Span {
+                file,
+                start: 0,
+                end: 0
+            }),
+            "ä: 1"
+        );
     }
 
     #[test]

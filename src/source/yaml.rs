@@ -42,9 +42,11 @@ pub(super) fn read(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> O
     }
     let root = builder.root.take();
     if root.is_none() || root.as_ref().is_some_and(Node::is_null) {
-        diagnostics.push(
-            Diagnostic::error("E0102", "the document is empty").at(span(file, 0, text.len().min(1))),
-        );
+        diagnostics.push(Diagnostic::error("E0102", "the document is empty").at(span(
+            file,
+            0,
+            text.len().min(1),
+        )));
         return None;
     }
     root
@@ -52,10 +54,13 @@ pub(super) fn read(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> O
 
 /// The finding for a key given twice.
 pub(super) fn duplicate_key(key: &str, again: Span, first: Span) -> Diagnostic {
-    Diagnostic::error("E0103", format!("the key `{key}` stands here a second time"))
-        .at(again)
-        .related(first, "it stands here first")
-        .help("keep one of them: AWS refuses documents with duplicate keys")
+    Diagnostic::error(
+        "E0103",
+        format!("the key `{key}` stands here a second time"),
+    )
+    .at(again)
+    .related(first, "it stands here first")
+    .help("keep one of them: AWS refuses documents with duplicate keys")
 }
 
 /// A span of byte offsets.
@@ -113,10 +118,7 @@ struct Key {
 }
 
 impl Builder<'_> {
-    fn run(
-        &mut self,
-        parser: Parser<'_, saphyr_parser::StrInput<'_>>,
-    ) -> Result<(), Stop> {
+    fn run(&mut self, parser: Parser<'_, saphyr_parser::StrInput<'_>>) -> Result<(), Stop> {
         let mut documents = 0;
         for event in parser {
             let (event, marks) = event.map_err(|error| self.syntax_error(&error))?;
@@ -170,8 +172,11 @@ impl Builder<'_> {
                     let place = span(self.file, start, end);
                     let Some(node) = self.anchors.get(&id) else {
                         return Err(Box::new(
-                            Diagnostic::error("E0106", "this alias stands inside of its own anchor")
-                                .at(place),
+                            Diagnostic::error(
+                                "E0106",
+                                "this alias stands inside of its own anchor",
+                            )
+                            .at(place),
                         ));
                     };
                     self.copied += weight(node);
@@ -362,15 +367,21 @@ impl Builder<'_> {
         let start = self.places.byte(error.marker().index());
         let start = start.min(self.text_end.saturating_sub(1));
         Box::new(
-            Diagnostic::error("E0101", format!("not valid YAML: {}", error.info()))
-                .at(span(self.file, start, start + 1)),
+            Diagnostic::error("E0101", format!("not valid YAML: {}", error.info())).at(span(
+                self.file,
+                start,
+                start + 1,
+            )),
         )
     }
 }
 
 /// `!` alone: text, whatever it looks like.
 fn is_non_specific(tag: &Tag) -> bool {
-    matches!((tag.handle.as_str(), tag.suffix.as_str()), (_, "") | ("", "!"))
+    matches!(
+        (tag.handle.as_str(), tag.suffix.as_str()),
+        (_, "") | ("", "!")
+    )
 }
 
 fn is_core(tag: &Tag, suffix: &str) -> bool {
@@ -474,7 +485,9 @@ mod tests {
 
     #[test]
     fn tags_of_cloudformation_come_through() {
-        let root = node("a: !Sub 'x${y}'\nb: !GetAtt F.Arn\nc: !Join ['', [a, !Ref b]]\nd: !!str 5\ne: ! 6\n");
+        let root = node(
+            "a: !Sub 'x${y}'\nb: !GetAtt F.Arn\nc: !Join ['', [a, !Ref b]]\nd: !!str 5\ne: ! 6\n",
+        );
 
         assert_eq!(
             root.to_json().to_string(),
@@ -484,7 +497,9 @@ mod tests {
 
     #[test]
     fn anchors_and_merge_keys_unfold() {
-        let root = node("base: &b {x: 1, y: 2}\none: {<<: *b, y: 3}\ntwo: {<<: [*b, {z: 4}]}\nquoted: {'<<': 1}\n");
+        let root = node(
+            "base: &b {x: 1, y: 2}\none: {<<: *b, y: 3}\ntwo: {<<: [*b, {z: 4}]}\nquoted: {'<<': 1}\n",
+        );
 
         assert_eq!(
             root.to_json().to_string(),
