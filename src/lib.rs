@@ -25,3 +25,5 @@ pub mod plan;
 pub mod gateway;
 
 pub mod server;
+
+pub use gateway::Gateway;

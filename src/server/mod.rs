@@ -15,9 +15,11 @@
 
 mod accept;
 mod alarm;
+mod assemble;
 mod authority;
 mod chunked;
 mod connection;
+mod embed;
 pub mod head;
 mod listen;
 mod options;
@@ -25,6 +27,8 @@ mod recorder;
 mod stall;
 
 pub use accept::{Ended, serve};
+pub use assemble::{Extras, assemble};
+pub use embed::{BuildError, Builder, Running, service};
 pub use listen::{BindError, Listeners};
 pub use options::Options;
 
