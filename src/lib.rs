@@ -12,6 +12,8 @@ pub mod source;
 
 pub mod model;
 
+pub mod language;
+
 pub mod definition;
 
 pub mod event;

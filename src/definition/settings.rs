@@ -172,7 +172,10 @@ impl Reader<'_> {
                 self.error(
                     "E0802",
                     account.span,
-                    format!("`accountId` is `{}`, but must be twelve digits", account.value),
+                    format!(
+                        "`accountId` is `{}`, but must be twelve digits",
+                        account.value
+                    ),
                 );
             }
         }
@@ -228,7 +231,8 @@ impl Reader<'_> {
                     }
                 }
                 "variables" => {
-                    self.settings.stage.variables = self.variables(node, "`variables` of the stage");
+                    self.settings.stage.variables =
+                        self.variables(node, "`variables` of the stage");
                 }
                 "methodSettings" => self.method_settings(node),
                 "defaultRouteSettings" => {
@@ -369,13 +373,7 @@ impl Reader<'_> {
     fn throttling(&mut self, fields: &Mapping) -> Throttle {
         Throttle {
             rate_limit: get(fields, "throttlingRateLimit").and_then(|node| {
-                values::number(
-                    node,
-                    "`throttlingRateLimit`",
-                    0.0,
-                    f64::MAX,
-                    self.findings,
-                )
+                values::number(node, "`throttlingRateLimit`", 0.0, f64::MAX, self.findings)
             }),
             burst_limit: get(fields, "throttlingBurstLimit")
                 .and_then(|node| burst(node, "`throttlingBurstLimit`", self.findings)),
@@ -413,9 +411,8 @@ impl Reader<'_> {
             self.findings,
         );
         Throttle {
-            rate_limit: get(fields, "rateLimit").and_then(|node| {
-                values::number(node, "`rateLimit`", 0.0, f64::MAX, self.findings)
-            }),
+            rate_limit: get(fields, "rateLimit")
+                .and_then(|node| values::number(node, "`rateLimit`", 0.0, f64::MAX, self.findings)),
             burst_limit: get(fields, "burstLimit")
                 .and_then(|node| burst(node, "`burstLimit`", self.findings)),
         }
@@ -508,7 +505,13 @@ impl Reader<'_> {
         ];
         let what = format!("the function `{name}`");
         let fields = values::mapping(node, &what, self.findings)?;
-        values::unknown_keys(fields, &FUNCTION_KEYS, &what, Severity::Error, self.findings);
+        values::unknown_keys(
+            fields,
+            &FUNCTION_KEYS,
+            &what,
+            Severity::Error,
+            self.findings,
+        );
         let place = self.function_place(&what, span, fields)?;
         let timeout = get(fields, "timeout")
             // Lambda: 1 to 900 s, 3 s by default.
@@ -545,9 +548,14 @@ impl Reader<'_> {
         })
     }
 
-    fn function_place(&mut self, what: &str, span: Span, fields: &Mapping) -> Option<FunctionPlace> {
-        let handler = get(fields, "handler")
-            .and_then(|node| values::text(node, "`handler`", self.findings));
+    fn function_place(
+        &mut self,
+        what: &str,
+        span: Span,
+        fields: &Mapping,
+    ) -> Option<FunctionPlace> {
+        let handler =
+            get(fields, "handler").and_then(|node| values::text(node, "`handler`", self.findings));
         let local = handler
             .as_ref()
             .and_then(|handler| handler.value.strip_prefix("local:"));
@@ -646,7 +654,10 @@ impl Reader<'_> {
                 None
             }
             several => {
-                let message = format!("{what} has {}, and must have one of them", values::either(several).replace(" or ", " and "));
+                let message = format!(
+                    "{what} has {}, and must have one of them",
+                    values::either(several).replace(" or ", " and ")
+                );
                 self.error("E0811", span, message);
                 None
             }
@@ -663,7 +674,10 @@ impl Reader<'_> {
             self.error(
                 "E0806",
                 url.span,
-                format!("{what} is `{}`, but must be a URL: http://HOST:PORT", url.value),
+                format!(
+                    "{what} is `{}`, but must be a URL: http://HOST:PORT",
+                    url.value
+                ),
             );
             return None;
         }
@@ -754,7 +768,9 @@ impl Reader<'_> {
                 self.findings.push(
                     Diagnostic::error(
                         "E0821",
-                        format!("the API key's `value` has {length} characters; AWS takes 20 to 128"),
+                        format!(
+                            "the API key's `value` has {length} characters; AWS takes 20 to 128"
+                        ),
                     )
                     .at(node.span),
                 );
@@ -837,7 +853,9 @@ impl Reader<'_> {
                         self.error(
                             "E0804",
                             *span,
-                            format!("`{method}` names no method: `/pets/GET`, `//GET` for the root"),
+                            format!(
+                                "`{method}` names no method: `/pets/GET`, `//GET` for the root"
+                            ),
                         );
                     }
                     let throttle = self.throttle(node, &format!("the throttle of {method}"));
@@ -872,7 +890,11 @@ impl Reader<'_> {
         let limit = values::integer(limit, "`limit`", 0, i64::MAX, self.findings)?;
         let words = ["DAY", "WEEK", "MONTH"];
         let Some(period) = get(fields, "period") else {
-            self.error("E0824", node.span, "a quota has a `period`: DAY, WEEK or MONTH");
+            self.error(
+                "E0824",
+                node.span,
+                "a quota has a `period`: DAY, WEEK or MONTH",
+            );
             return None;
         };
         let period = match values::word(period, "`period`", &words, self.findings)? {
@@ -931,7 +953,10 @@ impl Reader<'_> {
                 if !there {
                     let finding = Diagnostic::error(
                         "E0825",
-                        format!("the plan `{}` names the API key `{}`, which is not there", plan.name, wanted.value),
+                        format!(
+                            "the plan `{}` names the API key `{}`, which is not there",
+                            plan.name, wanted.value
+                        ),
                     )
                     .at(wanted.span)
                     .help("keys stand in `apiKeys` of the configuration")
@@ -943,7 +968,8 @@ impl Reader<'_> {
     }
 
     fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
-        self.findings.push(Diagnostic::error(code, message).at(span));
+        self.findings
+            .push(Diagnostic::error(code, message).at(span));
     }
 }
 

@@ -9,6 +9,7 @@ pub mod media_type;
 pub mod query;
 pub mod request;
 pub mod rest;
+pub mod template_inputs;
 
 pub use exchange::{ApiFacts, Exchange, PathParameter, RouteFacts};
 pub use headers::HeaderList;

@@ -112,10 +112,7 @@ impl FunctionRef {
         if invocation.payload.len() > limit {
             return Err(InvokeError::RequestTooLarge {
                 name: function.name.clone(),
-                detail: format!(
-                    "{} bytes, the limit is {limit}",
-                    invocation.payload.len()
-                ),
+                detail: format!("{} bytes, the limit is {limit}", invocation.payload.len()),
             });
         }
         match &function.place {
@@ -254,25 +251,34 @@ impl Functions {
 
     /// Ends every process that was started. Bounded in time.
     pub async fn shutdown(&self) {
-        let ending = self.local().map(|(_, local)| async move { local.shutdown().await });
+        let ending = self
+            .local()
+            .map(|(_, local)| async move { local.shutdown().await });
         futures_util::future::join_all(ending).await;
     }
 
     /// What keeps configured functions from starting, as far as that is told
     /// without starting them: the function's key and the reason.
     pub fn faults(&self) -> Vec<(&str, String)> {
-        let missing = self.placed.iter().filter_map(|(key, function)| match &function.place {
-            Place::Missing(why) => Some((key.as_str(), why.clone())),
-            _ => None,
-        });
-        let local = self.local().filter_map(|(key, local)| Some((key, local.check().err()?)));
+        let missing = self
+            .placed
+            .iter()
+            .filter_map(|(key, function)| match &function.place {
+                Place::Missing(why) => Some((key.as_str(), why.clone())),
+                _ => None,
+            });
+        let local = self
+            .local()
+            .filter_map(|(key, local)| Some((key, local.check().err()?)));
         missing.chain(local).collect()
     }
 
     fn local(&self) -> impl Iterator<Item = (&str, &Arc<LocalFunction>)> {
-        self.placed.iter().filter_map(|(key, function)| match &function.place {
-            Place::Local(local) => Some((key.as_str(), local)),
-            _ => None,
-        })
+        self.placed
+            .iter()
+            .filter_map(|(key, function)| match &function.place {
+                Place::Local(local) => Some((key.as_str(), local)),
+                _ => None,
+            })
     }
 }

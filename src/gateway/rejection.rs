@@ -127,7 +127,7 @@ impl Rejection {
                     "Endpoint request timed out",
                     true,
                 ),
-                IntegrationError::Network(_) => answer(
+                IntegrationError::Network(_) | IntegrationError::BrokenAnswer(_) => answer(
                     "INTEGRATION_FAILURE",
                     StatusCode::GATEWAY_TIMEOUT,
                     INTERNAL,
@@ -141,6 +141,13 @@ impl Rejection {
                 | IntegrationError::MalformedAnswer { .. } => {
                     internal("DEFAULT_5XX", StatusCode::BAD_GATEWAY)
                 }
+                IntegrationError::UnsupportedMediaType => answer(
+                    "UNSUPPORTED_MEDIA_TYPE",
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "BadRequestException",
+                    "Unsupported Media Type",
+                    true,
+                ),
                 IntegrationError::PayloadTooLarge
                 | IntegrationError::Invoke(InvokeError::RequestTooLarge { .. }) => answer(
                     "REQUEST_TOO_LARGE",
@@ -195,16 +202,20 @@ impl Rejection {
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_)
                 | IntegrationError::Network(_)
+                | IntegrationError::BrokenAnswer(_)
                 | IntegrationError::Invoke(InvokeError::Throttled { .. }) => UNAVAILABLE,
                 IntegrationError::PayloadTooLarge
                 | IntegrationError::Invoke(InvokeError::RequestTooLarge { .. }) => {
                     (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
                 }
-                IntegrationError::Body(BodyFault::Stalled) => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+                IntegrationError::Body(BodyFault::Stalled) => {
+                    (StatusCode::REQUEST_TIMEOUT, "Request Timeout")
+                }
                 IntegrationError::ClientGone | IntegrationError::Body(_) => {
                     (StatusCode::BAD_REQUEST, "Bad Request")
                 }
                 IntegrationError::Configuration(_)
+                | IntegrationError::UnsupportedMediaType
                 | IntegrationError::FunctionFailed { .. }
                 | IntegrationError::MalformedAnswer { .. }
                 | IntegrationError::AnswerTooLarge(_)

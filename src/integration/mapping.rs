@@ -6,6 +6,7 @@
 //! reference".
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -15,9 +16,10 @@ use super::header_rules::Backend;
 use super::uri;
 use crate::event::query::decode_percent;
 use crate::event::{Exchange, context_variables};
+use crate::language::jsonpath::Path;
 
 /// Where a mapped value comes from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Source {
     /// `method.request.path.NAME`.
@@ -32,6 +34,8 @@ pub enum Source {
     MultiHeader(String),
     /// `method.request.body`.
     Body,
+    /// `method.request.body.JSONPATH`.
+    BodyField(Arc<Path>),
     /// `stageVariables.NAME`.
     StageVariable(String),
     /// `context.NAME`.
@@ -62,6 +66,11 @@ impl Source {
         let rest = text.strip_prefix("method.request.")?;
         if rest == "body" {
             return Some(Self::Body);
+        }
+        if let Some(path) = rest.strip_prefix("body") {
+            return body_field(path)
+                .ok()
+                .map(|path| Self::BodyField(Arc::new(path)));
         }
         let (place, name) = rest.split_once('.')?;
         match place {
@@ -96,9 +105,22 @@ impl Source {
                 .collect(),
             Self::MultiQuery(name) => exchange.query().all(name).map(Cow::Borrowed).collect(),
             Self::Header(name) => header_value(exchange, name).into_iter().collect(),
-            Self::MultiHeader(name) => exchange.headers().all(name).collect(),
+            Self::MultiHeader(name) => {
+                let named = |(own, _): &(&str, _)| is_named(exchange, own, name);
+                exchange
+                    .headers()
+                    .iter_text()
+                    .filter(named)
+                    .map(|(_, value)| value)
+                    .collect()
+            }
             Self::Body => body
                 .map(|body| String::from_utf8_lossy(body))
+                .into_iter()
+                .collect(),
+            Self::BodyField(path) => body
+                .and_then(|body| read_field(path, body))
+                .map(Cow::Owned)
                 .into_iter()
                 .collect(),
             Self::StageVariable(name) => exchange
@@ -116,7 +138,7 @@ impl Source {
     }
 
     fn needs_body(&self) -> bool {
-        matches!(self, Self::Body)
+        matches!(self, Self::Body | Self::BodyField(_))
     }
 }
 
@@ -125,7 +147,47 @@ fn header_value<'e>(exchange: &'e Exchange<'_>, name: &str) -> Option<Cow<'e, st
     if name.eq_ignore_ascii_case("host") {
         return Some(Cow::Borrowed(exchange.request.host.as_str()));
     }
-    exchange.headers().last(name)
+    let named = |(own, _): &(&str, _)| is_named(exchange, own, name);
+    exchange
+        .headers()
+        .iter_text()
+        .rev()
+        .find(named)
+        .map(|(_, value)| value)
+}
+
+/// Whether a header as sent is the one that an expression names. Letter case
+/// counts ("Amazon API Gateway important notes"), but not over HTTP/2, whose
+/// names are all lower case, nor where AWS respells the name itself.
+fn is_named(exchange: &Exchange<'_>, sent: &str, name: &str) -> bool {
+    sent == name
+        || sent.eq_ignore_ascii_case(name)
+            && (exchange.request.version == http::Version::HTTP_2
+                || ["Authorization", "User-Agent"].contains(&name))
+}
+
+/// Reads what follows `body` in an expression, `.field.list[0]`, as a JSONPath.
+///
+/// # Errors
+///
+/// Why it is none.
+pub(super) fn body_field(text: &str) -> Result<Path, String> {
+    if !text.starts_with(['.', '[']) {
+        return Err("a `.` or `[` is expected after `body`".to_owned());
+    }
+    // `body.$.field` is written, too.
+    let path = text.strip_prefix(".$").unwrap_or(text);
+    Path::compile(&format!("${path}")).map_err(|error| error.to_string())
+}
+
+/// The text of a JSON payload's field: a string as it is, anything else as JSON.
+pub(super) fn read_field(path: &Path, payload: &[u8]) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_slice(payload).ok()?;
+    match path.read(&json)? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
 }
 
 /// Where a mapped value goes.
@@ -306,18 +368,17 @@ mod tests {
 
     #[test]
     fn expressions_are_read_and_others_refused() {
-        assert_eq!(
-            Source::parse("method.request.header.X-A"),
-            Some(Source::Header("X-A".into()))
+        assert!(
+            matches!(Source::parse("method.request.header.X-A"), Some(Source::Header(name)) if name == "X-A")
         );
-        assert_eq!(
-            Source::parse("context.identity.sourceIp"),
-            Some(Source::Context("identity.sourceIp".into()))
+        assert!(
+            matches!(Source::parse("context.identity.sourceIp"), Some(Source::Context(name)) if name == "identity.sourceIp")
         );
-        assert_eq!(
-            Source::parse("'it''s'"),
-            Some(Source::Static("it''s".into()))
-        );
+        assert!(matches!(
+            Source::parse("method.request.body.a[0].b"),
+            Some(Source::BodyField(_))
+        ));
+        assert!(matches!(Source::parse("'it''s'"), Some(Source::Static(text)) if text == "it''s"));
         for text in [
             "",
             "method.request.header",
@@ -325,7 +386,7 @@ mod tests {
             "plain",
             "stageVariables.",
         ] {
-            assert_eq!(Source::parse(text), None, "{text}");
+            assert!(Source::parse(text).is_none(), "{text}");
         }
     }
 

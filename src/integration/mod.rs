@@ -6,11 +6,18 @@
 
 pub mod bounded_body;
 pub mod client;
+pub mod content_handling;
 pub mod handler;
 pub mod header_rules;
+pub mod http_custom;
 pub mod http_proxy;
+pub mod lambda_custom;
 pub mod lambda_proxy;
 pub mod mapping;
+pub mod mock;
+pub mod request_side;
+pub mod response_side;
+pub mod templates;
 pub mod uri;
 
 use std::time::Duration;
@@ -33,6 +40,12 @@ pub enum Integration {
     RestHttpProxy(http_proxy::rest::HttpProxy),
     /// `http_proxy` of an HTTP API.
     HttpApiProxy(http_proxy::http::HttpProxy),
+    /// `http`: an HTTP backend with mappings.
+    HttpCustom(http_custom::HttpCustom),
+    /// `aws` for Lambda: a function with mappings.
+    LambdaCustom(lambda_custom::LambdaCustom),
+    /// `mock`.
+    Mock(mock::Mock),
     /// `uri: local:NAME`: a handler of this program.
     Handler(handler::HandlerIntegration),
     /// A backend that cannot work as configured; each request gets AWS's 500.
@@ -93,6 +106,9 @@ pub enum IntegrationError {
     /// The function could not be called.
     #[error(transparent)]
     Invoke(InvokeError),
+    /// The passthrough behavior takes no payload of this type.
+    #[error("no mapping template takes a payload of this content type")]
+    UnsupportedMediaType,
     /// The request's body is over a limit.
     #[error("the request's body is too large")]
     PayloadTooLarge,
@@ -102,6 +118,9 @@ pub enum IntegrationError {
     /// The client broke off while its body was read.
     #[error("the client broke off")]
     ClientGone,
+    /// The backend broke off in the middle of its answer.
+    #[error("the backend's answer broke off: {0}")]
+    BrokenAnswer(String),
     /// The backend's answer is over 10 MB.
     #[error("the integration's answer of {0} bytes is over the limit")]
     AnswerTooLarge(u64),
@@ -111,8 +130,14 @@ impl Integration {
     /// Whether the integration can take the body as it comes.
     pub fn takes_streams(&self) -> bool {
         match self {
-            Self::RestHttpProxy(_) | Self::HttpApiProxy(_) => true,
-            Self::LambdaProxy(_) | Self::Handler(_) | Self::Misconfigured { .. } => false,
+            Self::RestHttpProxy(proxy) => !proxy.mapping.needs_body(),
+            Self::HttpApiProxy(_) => true,
+            Self::LambdaProxy(_)
+            | Self::HttpCustom(_)
+            | Self::LambdaCustom(_)
+            | Self::Mock(_)
+            | Self::Handler(_)
+            | Self::Misconfigured { .. } => false,
         }
     }
 
@@ -130,6 +155,9 @@ impl Integration {
             Self::LambdaProxy(integration) => integration.call(exchange, whole(body).await?).await,
             Self::RestHttpProxy(integration) => integration.call(exchange, body).await,
             Self::HttpApiProxy(integration) => integration.call(exchange, body).await,
+            Self::HttpCustom(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::LambdaCustom(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::Mock(integration) => integration.call(exchange, &whole(body).await?),
             Self::Handler(integration) => integration.call(exchange, whole(body).await?).await,
             Self::Misconfigured { reason } => Err(IntegrationError::Configuration(reason.clone())),
         }

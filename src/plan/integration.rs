@@ -3,19 +3,32 @@
 use std::path::Path;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method, StatusCode};
+use indexmap::IndexMap;
 
 use super::compile::{Compiler, default_timeout};
 use crate::base::FunctionArn;
 use crate::event::ApiFacts;
 use crate::event::http::PayloadFormat;
+use crate::function::FunctionRef;
 use crate::integration::Integration;
 use crate::integration::handler::HandlerIntegration;
+use crate::integration::http_custom::HttpCustom;
 use crate::integration::http_proxy::{self, Connection};
+use crate::integration::lambda_custom::LambdaCustom;
 use crate::integration::lambda_proxy::{EventKind, LambdaProxy};
 use crate::integration::mapping::RequestMapping;
+use crate::integration::mock::Mock;
+use crate::integration::request_side::RequestSide;
+use crate::integration::response_side::{
+    IntegrationResponse, Pattern, ResponseSide, ResponseSource,
+};
+use crate::integration::templates::Templates;
 use crate::integration::uri::{UriTemplate, fill_stage_variables};
-use crate::model::{Api, ApiKind, Integration as Model, IntegrationKind, Route, Spanned};
+use crate::model::{
+    Api, ApiKind, Integration as Model, IntegrationKind, IntegrationResponse as ModelResponse,
+    Route, Spanned,
+};
 use crate::source::{Diagnostic, Diagnostics, Span};
 
 /// Compiles the integrations of one route.
@@ -42,12 +55,9 @@ impl Compile<'_> {
             None => match model.kind {
                 IntegrationKind::AwsProxy => self.lambda_proxy(model),
                 IntegrationKind::HttpProxy => self.http_proxy(model),
-                IntegrationKind::Aws | IntegrationKind::Http | IntegrationKind::Mock => {
-                    Err(Fault {
-                        reason: format!("integration type `{}`", model.kind.as_str()),
-                        span: model.span,
-                    })
-                }
+                IntegrationKind::Aws => self.lambda_custom(model, diagnostics),
+                IntegrationKind::Http => self.http_custom(model, diagnostics),
+                IntegrationKind::Mock => self.mock(model, diagnostics),
             },
         };
         compiled.unwrap_or_else(|Fault { reason, span }| {
@@ -90,7 +100,8 @@ impl Compile<'_> {
         }))
     }
 
-    fn lambda_proxy(&self, model: &Model) -> Result<Integration, Fault> {
+    /// The function behind the uri.
+    fn function(&self, model: &Model) -> Result<FunctionRef, Fault> {
         let uri = self.uri(model)?;
         let (filled, missing) = self.filled(uri);
         let arn = FunctionArn::from_uri(&filled).ok_or_else(|| {
@@ -119,11 +130,16 @@ impl Compile<'_> {
                 span: method.span,
             });
         }
-        let function = self.compiler.functions.resolve(&arn);
+        Ok(self.compiler.functions.resolve(&arn))
+    }
+
+    fn lambda_proxy(&self, model: &Model) -> Result<Integration, Fault> {
+        let function = self.function(model)?;
         if let Some(handler) = function.handler() {
             let timeout = self.timeout(model);
+            let name = function.name().to_owned();
             return Ok(Integration::Handler(HandlerIntegration {
-                name: arn.name,
+                name,
                 handler,
                 timeout,
             }));
@@ -146,19 +162,155 @@ impl Compile<'_> {
         }))
     }
 
+    fn lambda_custom(
+        &self,
+        model: &Model,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Integration, Fault> {
+        Ok(Integration::LambdaCustom(LambdaCustom {
+            function: self.function(model)?,
+            timeout: self.timeout(model),
+            request: self.request_side(model, diagnostics)?,
+            response: self.response_side(model, diagnostics),
+        }))
+    }
+
+    fn http_custom(
+        &self,
+        model: &Model,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Integration, Fault> {
+        let (uri, _) = self.http_uri(model)?;
+        Ok(Integration::HttpCustom(HttpCustom {
+            connection: self.connection(model),
+            uri,
+            method: self.method(model)?,
+            request: self.request_side(model, diagnostics)?,
+            response: self.response_side(model, diagnostics),
+        }))
+    }
+
+    fn mock(&self, model: &Model, diagnostics: &mut Diagnostics) -> Result<Integration, Fault> {
+        Ok(Integration::Mock(Mock {
+            request: self.request_side(model, diagnostics)?,
+            response: self.response_side(model, diagnostics),
+        }))
+    }
+
+    fn mapping(&self, model: &Model) -> Result<RequestMapping, Fault> {
+        let mut mapping = RequestMapping::default();
+        for (target, source) in &model.request_parameters {
+            mapping.add(target, &source.value).map_err(|error| Fault {
+                reason: error.to_string(),
+                span: source.span,
+            })?;
+        }
+        Ok(mapping)
+    }
+
+    fn request_side(
+        &self,
+        model: &Model,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<RequestSide, Fault> {
+        Ok(RequestSide {
+            mapping: self.mapping(model)?,
+            templates: compile_templates(&model.request_templates, diagnostics),
+            passthrough: model.passthrough_behavior,
+            content_handling: model.content_handling,
+        })
+    }
+
+    fn response_side(&self, model: &Model, diagnostics: &mut Diagnostics) -> ResponseSide {
+        let responses = model
+            .responses
+            .iter()
+            .filter_map(|response| self.response(response, diagnostics))
+            .collect();
+        ResponseSide { responses }
+    }
+
+    /// `None` where it cannot be matched: a finding says why.
+    fn response(
+        &self,
+        model: &ModelResponse,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<IntegrationResponse> {
+        let ModelResponse {
+            selection_pattern,
+            status_code,
+            response_parameters,
+            response_templates,
+            content_handling,
+        } = model;
+        let pattern = match selection_pattern {
+            None => None,
+            Some(text) => match Pattern::parse(&text.value) {
+                Ok(pattern) => Some(pattern),
+                Err(error) => {
+                    let message = format!("`{}` is no regular expression: {error}", text.value);
+                    diagnostics.push(Diagnostic::error("E0506", message).at(text.span));
+                    return None;
+                }
+            },
+        };
+        let mut headers = Vec::with_capacity(response_parameters.len());
+        for (target, source) in response_parameters {
+            match compile_response_header(target, &source.value) {
+                Ok(header) => headers.push(header),
+                Err(message) => {
+                    diagnostics.push(Diagnostic::error("E0502", message).at(source.span));
+                }
+            }
+        }
+        Some(IntegrationResponse {
+            pattern,
+            status: self.declared_status(status_code, diagnostics),
+            headers,
+            templates: compile_templates(response_templates, diagnostics),
+            content_handling: *content_handling,
+        })
+    }
+
+    /// A status must be one of the method's responses
+    /// ("Set up an integration response in API Gateway").
+    fn declared_status(
+        &self,
+        status: &Spanned<String>,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<StatusCode, String> {
+        let code = status
+            .value
+            .parse::<u16>()
+            .ok()
+            .filter(|code| (200..600).contains(code))
+            .and_then(|code| StatusCode::from_u16(code).ok())
+            .ok_or_else(|| format!("`{}` is no status", status.value));
+        let declared =
+            self.route.responses.is_empty() || self.route.responses.contains_key(&status.value);
+        let result = code.and_then(|code| {
+            let message = || {
+                format!(
+                    "the status {} is not among the method's `responses`",
+                    status.value
+                )
+            };
+            declared.then_some(code).ok_or_else(message)
+        });
+        if let Err(reason) = &result {
+            let message = format!("whatever selects this response will get a 500: {reason}");
+            diagnostics.push(Diagnostic::warning("W0507", message).at(status.span));
+        }
+        result
+    }
+
     fn http_proxy(&self, model: &Model) -> Result<Integration, Fault> {
         let (uri, span) = self.http_uri(model)?;
         let connection = self.connection(model);
         let method = self.method(model)?;
         Ok(match self.api.kind {
             ApiKind::Rest => {
-                let mut mapping = RequestMapping::default();
-                for (target, source) in &model.request_parameters {
-                    mapping.add(target, &source.value).map_err(|error| Fault {
-                        reason: error.to_string(),
-                        span: source.span,
-                    })?;
-                }
+                let mapping = self.mapping(model)?;
                 Integration::RestHttpProxy(http_proxy::rest::HttpProxy {
                     connection,
                     uri,
@@ -227,6 +379,32 @@ impl Compile<'_> {
                 }),
         }
     }
+}
+
+/// Templates that parse; a finding says where the others do not.
+fn compile_templates(
+    texts: &IndexMap<String, Spanned<String>>,
+    diagnostics: &mut Diagnostics,
+) -> Templates {
+    let mut templates = Templates::default();
+    for (media_type, text) in texts {
+        if let Err(error) = templates.add(media_type, &text.value) {
+            let message = format!("the mapping template for {media_type} cannot be read: {error}");
+            diagnostics.push(Diagnostic::error("E0508", message).at(text.span));
+        }
+    }
+    templates
+}
+
+fn compile_response_header(
+    target: &str,
+    source: &str,
+) -> Result<(HeaderName, ResponseSource), String> {
+    let name = target
+        .strip_prefix("method.response.header.")
+        .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        .ok_or_else(|| format!("`{target}` is no target; expected method.response.header.NAME"))?;
+    Ok((name, ResponseSource::parse(source)?))
 }
 
 /// The handler that a `uri: local:NAME` names.

@@ -2,7 +2,7 @@
 //! passed over. A route whose protection cannot be built lets nobody pass.
 
 use crate::model::settings::Settings;
-use crate::model::{Api, Authorization, IntegrationKind, Route};
+use crate::model::{Api, Authorization, Route};
 use crate::source::{Diagnostic, Diagnostics, Span};
 
 /// Reports what concerns the whole API.
@@ -76,15 +76,6 @@ pub(super) fn report_route(
     if let Some(integration) = &route.integration {
         let mut report =
             |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
-        if matches!(
-            integration.kind,
-            IntegrationKind::Aws | IntegrationKind::Http | IntegrationKind::Mock
-        ) {
-            report(
-                &format!("integration type `{}`", integration.kind.as_str()),
-                integration.span,
-            );
-        }
         if let Some(subtype) = &integration.subtype {
             report(&format!("service action `{}`", subtype.value), subtype.span);
         }

@@ -175,7 +175,13 @@ impl Builder {
             let _ = stopped.await;
         };
         let task = tokio::spawn(serve(listeners, service, self.options, shutdown));
-        Ok(Running { gateway, functions, address, stop: Some(stop), task: Some(task) })
+        Ok(Running {
+            gateway,
+            functions,
+            address,
+            stop: Some(stop),
+            task: Some(task),
+        })
     }
 
     fn read(&self) -> Result<(Gateway, Functions), BuildError> {
@@ -190,7 +196,9 @@ impl Builder {
         };
         let mut apis = Vec::new();
         for definition in &self.definitions {
-            let Some(file) = add(&mut sources, definition, "openapi.yaml", &mut findings) else { continue };
+            let Some(file) = add(&mut sources, definition, "openapi.yaml", &mut findings) else {
+                continue;
+            };
             if let Some(api) = openapi::read(&mut sources, file, &settings, &mut findings) {
                 apis.push(api);
                 extras.directories.push(directory(definition));
@@ -207,7 +215,12 @@ impl Builder {
     }
 }
 
-fn add(sources: &mut Sources, text: &Text, name: &str, findings: &mut Diagnostics) -> Option<FileId> {
+fn add(
+    sources: &mut Sources,
+    text: &Text,
+    name: &str,
+    findings: &mut Diagnostics,
+) -> Option<FileId> {
     match text {
         Text::Here(text) => Some(sources.add_text(name, text.clone())),
         Text::File(path) => match sources.add_path(path) {
@@ -248,7 +261,9 @@ pub struct Running {
 impl Running {
     /// Where it answers: `http://127.0.0.1:PORT`, without a slash at the end.
     pub fn url(&self) -> String {
-        self.address.map(|address| format!("http://{address}")).unwrap_or_default()
+        self.address
+            .map(|address| format!("http://{address}"))
+            .unwrap_or_default()
     }
 
     /// The gateway behind it.

@@ -36,8 +36,14 @@ fn used_rooms(text: &str) -> Vec<String> {
     for (at, _) in text.match_indices("crate::") {
         let rest = &text[at + "crate::".len()..];
         let first = rest.strip_prefix('{').unwrap_or(rest);
-        let name: String = first.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-        assert!(!rest.starts_with('{'), "`use crate::{{…}}` hides the rooms it uses; write one `use` a room");
+        let name: String = first
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect();
+        assert!(
+            !rest.starts_with('{'),
+            "`use crate::{{…}}` hides the rooms it uses; write one `use` a room"
+        );
         used.push(name);
     }
     used
@@ -52,7 +58,13 @@ fn each_room_uses_only_rooms_above_it() {
 
     walk(&source, &mut |path, text| {
         let relative = path.strip_prefix(&source).unwrap();
-        let room = relative.components().next().unwrap().as_os_str().to_str().unwrap();
+        let room = relative
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap();
         let Some(own) = place(room) else { return };
         for used in used_rooms(text) {
             let Some(other) = place(&used) else { continue };
@@ -63,7 +75,10 @@ fn each_room_uses_only_rooms_above_it() {
         }
     });
 
-    assert!(seen > 50, "only {seen} uses were found: the test reads the wrong thing");
+    assert!(
+        seen > 50,
+        "only {seen} uses were found: the test reads the wrong thing"
+    );
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -74,7 +89,10 @@ fn every_folder_of_the_source_is_a_room_of_the_list() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            assert!(ROOMS.contains(&name.as_str()), "src/{name} is not in the list of rooms");
+            assert!(
+                ROOMS.contains(&name.as_str()),
+                "src/{name} is not in the list of rooms"
+            );
         }
     }
 }

@@ -44,7 +44,11 @@ impl HttpProxy {
         exchange: &Exchange<'_>,
         body: RequestBody,
     ) -> Result<Answer, IntegrationError> {
-        let mapped = self.mapping.apply(exchange, None)?;
+        let whole = match &body {
+            RequestBody::Whole(bytes) => Some(bytes),
+            RequestBody::Streaming(_) => None,
+        };
+        let mapped = self.mapping.apply(exchange, whole)?;
         let query = passed_query(exchange, &mapped.query);
         let uri = self
             .uri
