@@ -15,3 +15,5 @@ pub mod definition;
 
 pub mod event;
 pub mod function;
+
+pub mod cli;
