@@ -28,4 +28,6 @@ pub mod gateway;
 
 pub mod server;
 
+pub mod cli;
+
 pub use gateway::Gateway;

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use serde_json::Value as Json;
 
 use super::values::{self, get};
 use crate::model::settings::{
     ApiKeySettings, AuthorizerSettings, FunctionPlace, FunctionSettings, QuotaPeriod,
     QuotaSettings, Settings, UsagePlanSettings,
 };
-use crate::model::{AccessLog, ApiKind, Canary, MethodSettings, Spanned, Throttle};
+use crate::model::{AccessLog, ApiKind, Canary, MethodSettings, Spanned, Stage, Throttle};
 use crate::source::{Diagnostic, Diagnostics, FileId, Mapping, Node, Severity, Sources, Span};
 
 /// Top-level keys, in the order of the documentation.
@@ -67,25 +68,62 @@ pub fn base_directory(path: &Path) -> PathBuf {
 ///
 /// What could not be read keeps its default and is named in the findings. An
 /// empty file is a configuration without settings.
-pub fn read(sources: &Sources, file: FileId, findings: &mut Diagnostics) -> Settings {
-    let mut settings = Settings {
-        base_directory: base_directory(sources.path(file)),
-        ..Settings::default()
+pub fn read(sources: &Sources, file: FileId, findings: &mut Diagnostics) -> Configuration {
+    let mut configuration = Configuration {
+        settings: Settings {
+            base_directory: base_directory(sources.path(file)),
+            ..Settings::default()
+        },
+        given: IndexMap::new(),
     };
     let mut found = Diagnostics::default();
     let root = sources.load(file, &mut found);
     let Some(root) = root else {
         found.0.retain(|one| one.code != "E0102");
         findings.extend(found);
-        return settings;
+        return configuration;
     };
     findings.extend(found);
     let mut reader = Reader {
-        settings: &mut settings,
+        settings: &mut configuration.settings,
         findings,
     };
     reader.root(&root);
-    settings
+    configuration.given = given(&root);
+    configuration
+}
+
+/// A configuration file that was read.
+#[derive(Clone, Debug, Default)]
+pub struct Configuration {
+    /// The settings, over the defaults.
+    pub settings: Settings,
+    /// What the file itself says, by key (`region`, `stage.name`, `functions.hello`), secrets blanked.
+    pub given: IndexMap<String, Spanned<Json>>,
+}
+
+/// The keys of a configuration, those of `stage`, `throttle` and `functions` one level deeper.
+fn given(root: &Node) -> IndexMap<String, Spanned<Json>> {
+    let mut given = IndexMap::new();
+    for (key, span, node) in root.entries() {
+        if matches!(key, "stage" | "throttle" | "functions") && node.as_mapping().is_some() {
+            for (inner, span, node) in node.entries() {
+                let value = node.to_json();
+                given.insert(format!("{key}.{inner}"), Spanned { value, span });
+            }
+            continue;
+        }
+        let mut value = node.to_json();
+        if key == "apiKeys" {
+            for entry in value.as_array_mut().into_iter().flatten() {
+                if let Some(secret) = entry.get_mut("value") {
+                    *secret = "***".into();
+                }
+            }
+        }
+        given.insert(key.to_owned(), Spanned { value, span });
+    }
+    given
 }
 
 struct Reader<'a> {
@@ -970,6 +1008,22 @@ impl Reader<'_> {
     fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
         self.findings
             .push(Diagnostic::error(code, message).at(span));
+    }
+}
+
+/// The stage that an API of this kind is served in: the settings' own, with the
+/// default name of the kind where none is given (`dev` for REST, `$default` for HTTP).
+pub fn stage_of(settings: &Settings, kind: ApiKind) -> Stage {
+    let default = match kind {
+        ApiKind::Rest => "dev",
+        ApiKind::Http => "$default",
+    };
+    Stage {
+        name: settings
+            .stage_name
+            .clone()
+            .unwrap_or_else(|| default.to_owned()),
+        ..settings.stage.clone()
     }
 }
 

@@ -30,8 +30,6 @@ pub struct FunctionsOptions {
     pub account_id: String,
     /// Folder that a function's `local:static/FOLDER` starts from.
     pub directory: PathBuf,
-    /// Environment variables for every local function, below its own.
-    pub environment: IndexMap<String, String>,
 }
 
 impl FunctionsOptions {
@@ -39,7 +37,6 @@ impl FunctionsOptions {
         LocalOptions {
             region: self.aws.region.clone(),
             account_id: self.account_id.clone(),
-            environment: self.environment.clone(),
             ..LocalOptions::default()
         }
     }

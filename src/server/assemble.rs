@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use indexmap::IndexMap;
-
 use crate::function::aws::AwsOptions;
 use crate::function::handler::Handlers;
 use crate::function::{Functions, FunctionsOptions};
@@ -22,8 +20,6 @@ pub struct Extras {
     pub profile: Option<String>,
     /// Where Lambda's Invoke API is, instead of at AWS.
     pub lambda_endpoint: Option<String>,
-    /// Environment variables for every local function, below its own.
-    pub environment: IndexMap<String, String>,
     /// The folder of each API's document.
     pub directories: Vec<PathBuf>,
 }
@@ -45,7 +41,6 @@ pub fn assemble(
         },
         account_id: settings.account_id.clone(),
         directory: settings.base_directory.clone(),
-        environment: extras.environment,
     };
     let functions = Functions::new(&settings.functions, extras.handlers, options);
     let client = HttpClient::default();

@@ -191,7 +191,7 @@ impl Builder {
         let settings = match &self.config {
             None => Settings::default(),
             Some(text) => add(&mut sources, text, "tollgate.yaml", &mut findings)
-                .map(|file| settings::read(&sources, file, &mut findings))
+                .map(|file| settings::read(&sources, file, &mut findings).settings)
                 .unwrap_or_default(),
         };
         let mut apis = Vec::new();

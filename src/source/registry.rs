@@ -52,12 +52,13 @@ impl Sources {
         if let Some(index) = self.files.iter().position(|file| file.path == path) {
             return Ok(FileId(index_u32(index)));
         }
-        let refuse = |what: String, help: &str| {
+        let refuse_as = |code: &'static str, what: String, help: &str| {
             Box::new(
-                Diagnostic::error("E0001", format!("cannot read {}: {what}", path.display()))
+                Diagnostic::error(code, format!("cannot read {}: {what}", path.display()))
                     .help(help),
             )
         };
+        let refuse = |what: String, help: &str| refuse_as("E0001", what, help);
         match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(refuse(
@@ -73,7 +74,8 @@ impl Sources {
                 ));
             }
             Ok(meta) if meta.len() > LARGEST_FILE => {
-                return Err(refuse(
+                return Err(refuse_as(
+                    "E0003",
                     format!(
                         "it has {} bytes, more than the {LARGEST_FILE} that are read",
                         meta.len()
@@ -93,7 +95,8 @@ impl Sources {
                     .iter()
                     .filter(|&&byte| byte == b'\n')
                     .count();
-                Err(refuse(
+                Err(refuse_as(
+                    "E0003",
                     format!("it is not UTF-8 text (byte {offset}, line {line})"),
                     "save it as UTF-8",
                 ))
