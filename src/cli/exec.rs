@@ -34,14 +34,19 @@ impl Exec {
     /// Where there is nothing to read, no port, or the command cannot be started.
     pub(super) fn run(self) -> Result<ExitCode> {
         start_logs(self.options.log_format);
-        let Some(ready) = Ready::prepare(&self.options)? else { return Ok(ExitCode::FAILURE) };
+        let Some(ready) = Ready::prepare(&self.options)? else {
+            return Ok(ExitCode::FAILURE);
+        };
         let port = match self.options.common.origins.get("port") {
             Some(_) => self.options.port,
             None => 0,
         };
         runtime()?.block_on(async {
             let listeners = Listeners::bind(Some(&self.options.host), port).await?;
-            let url = listeners.addresses().first().map(|address| format!("http://{address}"));
+            let url = listeners
+                .addresses()
+                .first()
+                .map(|address| format!("http://{address}"));
             let (stop, stopped) = oneshot::channel::<()>();
             let serving = tokio::spawn(ready.serve(listeners, async {
                 // The sender is dropped when the command has ended.
@@ -75,6 +80,8 @@ async fn run(command: &[OsString], url: &str) -> Result<ExitStatus> {
 
 /// The command's code; 128 and the signal's number where one ended it, as shells have it.
 fn code(status: ExitStatus) -> ExitCode {
-    let number = status.code().unwrap_or_else(|| 128 + signals::signal_of(status).unwrap_or(0));
+    let number = status
+        .code()
+        .unwrap_or_else(|| 128 + signals::signal_of(status).unwrap_or(0));
     ExitCode::from(u8::try_from(number).unwrap_or(1))
 }

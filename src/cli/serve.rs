@@ -38,7 +38,9 @@ impl Serve {
     /// Where there is nothing to read, or the port cannot be had.
     pub(super) fn run(self) -> Result<ExitCode> {
         start_logs(self.options.log_format);
-        let Some(ready) = Ready::prepare(&self.options)? else { return Ok(ExitCode::FAILURE) };
+        let Some(ready) = Ready::prepare(&self.options)? else {
+            return Ok(ExitCode::FAILURE);
+        };
         runtime()?.block_on(async {
             let listeners = Listeners::bind(Some(&self.options.host), self.options.port).await?;
             match self.options.log_format {
@@ -61,8 +63,11 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
 
 /// Sends logs to stderr; `RUST_LOG` says which.
 pub(super) fn start_logs(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,tollgate=info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,tollgate=info"));
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
         LogFormat::Pretty => {
@@ -86,18 +91,25 @@ impl Ready {
     pub(super) fn prepare(options: &ServeOptions) -> Result<Option<Self>> {
         let mut loaded = load(&options.common)?;
         loaded.say_notes();
-        let (plan, functions) = loaded.assemble(options.profile.clone(), options.lambda_endpoint.clone());
+        let (plan, functions) =
+            loaded.assemble(options.profile.clone(), options.lambda_endpoint.clone());
         if options.common.lenient {
             loaded.diagnostics.lenient();
         }
         loaded.diagnostics.sort();
         if loaded.say_findings(Severity::Warning) {
             if loaded.diagnostics.iter().any(|finding| finding.unsupported) {
-                say("tollgate: --lenient serves what is supported; routes whose protection is not answer 500");
+                say(
+                    "tollgate: --lenient serves what is supported; routes whose protection is not answer 500",
+                );
             }
             return Ok(None);
         }
-        Ok(Some(Self { loaded, plan, functions }))
+        Ok(Some(Self {
+            loaded,
+            plan,
+            functions,
+        }))
     }
 
     /// Serves until `stop` is done; then ends requests under way and functions.
@@ -110,7 +122,7 @@ impl Ready {
 
     /// The table of routes and where they are, for people.
     fn welcome(&self, addresses: &[SocketAddr]) -> String {
-        let mut text = routes::table(&self.loaded.apis, &self.loaded.settings);
+        let mut text = routes::table(&self.loaded.apis);
         let port = addresses.first().map_or(0, SocketAddr::port);
         for (index, api) in self.plan.apis.iter().enumerate() {
             let facts = &api.facts;
@@ -123,7 +135,10 @@ impl Ready {
                 "$default" => String::new(),
                 stage => format!("/{stage}"),
             };
-            let address = format!("http://{}.execute-api.localhost:{port}{stage}", facts.api_id);
+            let address = format!(
+                "http://{}.execute-api.localhost:{port}{stage}",
+                facts.api_id
+            );
             text.push_str(&match (index, addresses.first()) {
                 (0, Some(first)) => {
                     let bare = if facts.kind == ApiKind::Http { stage.as_str() } else { "" };
@@ -173,9 +188,18 @@ impl Loaded {
         let directories = self
             .definitions
             .iter()
-            .map(|path| path.parent().map(std::path::Path::to_owned).unwrap_or_default())
+            .map(|path| {
+                path.parent()
+                    .map(std::path::Path::to_owned)
+                    .unwrap_or_default()
+            })
             .collect();
-        let extras = Extras { profile, lambda_endpoint, directories, ..Extras::default() };
+        let extras = Extras {
+            profile,
+            lambda_endpoint,
+            directories,
+            ..Extras::default()
+        };
         let (plan, functions) = assemble(&self.apis, &self.settings, extras, &mut self.diagnostics);
         for (key, why) in functions.faults() {
             let message = format!("the function `{key}` cannot be started: {why}");

@@ -33,7 +33,10 @@ pub(super) fn terminate_child(child: &tokio::process::Child) {
     #[cfg(unix)]
     if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
         // It may have ended by itself meanwhile.
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM);
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(id),
+            nix::sys::signal::Signal::SIGTERM,
+        );
     }
     #[cfg(not(unix))]
     let _ = child;

@@ -8,7 +8,7 @@ pub mod rest;
 
 use std::time::Duration;
 
-use ::http::header::HeaderMap;
+use ::http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use ::http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -51,9 +51,16 @@ impl Connection {
             RequestBody::Streaming(body) => body,
         };
         let mut request = Request::new(body);
+        *request.headers_mut() = headers;
+        let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
+        if wants_length && matches!(request.body(), Body::Empty) {
+            // hyper leaves an empty body's length out; AWS sends it (recorded).
+            request
+                .headers_mut()
+                .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         *request.method_mut() = method;
         *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
         let deadline = Instant::now() + self.timeout;
         let answer =
             match tokio::time::timeout_at(deadline, self.client.send(request, self.insecure)).await
