@@ -383,9 +383,8 @@ impl RequestLine {
         start: usize,
     ) -> Result<Self, Malformed> {
         let end = start + target.len();
-        let (authority, path_start) = if target[0] == b'/' {
-            (None, start)
-        } else if target == b"*" && method == Method::OPTIONS {
+        let is_asterisk = target == b"*" && method == Method::OPTIONS;
+        let (authority, path_start) = if target.starts_with(b"/") || is_asterisk {
             (None, start)
         } else {
             let (scheme, port): (usize, &'static [u8]) = if starts_with(target, b"http://") {
@@ -598,3 +597,6 @@ fn is_value(byte: u8) -> bool {
 pub(super) fn is_target(byte: u8) -> bool {
     CLASSES[byte as usize] & TARGET != 0
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -21,6 +21,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use http::{Method, Version};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::chunked::ChunkedBody;
@@ -35,10 +36,11 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How much room there is to read a head into.
 const READ_SIZE: usize = 8 * 1024;
 
-/// For how long, and for how many bytes, a client that still sends is listened
-/// to after the last answer: a socket closed with bytes unread resets the
-/// connection, and the client may lose the answer. nginx calls it lingering.
+/// A socket closed with bytes unread resets the connection, and the client may
+/// lose the answer. So a client that still sends is listened to after the last
+/// answer, within these bounds. nginx calls it lingering.
 const LINGER_TIME: Duration = Duration::from_secs(5);
+const LINGER_PAUSE: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a connection turned out to speak.
@@ -141,8 +143,11 @@ enum Wait {
 #[derive(Debug)]
 enum Ending {
     NotYet,
-    /// Our side is closed; this many bytes were read and dropped since.
-    Lingering(usize),
+    /// Our side is closed; what still comes is dropped.
+    Lingering {
+        read: usize,
+        until: Instant,
+    },
     Done,
 }
 
@@ -193,7 +198,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Recorder<S> {
                 Poll::Pending => {
                     let (wait, timeout) = self.head_wait();
                     ready!(self.poll_wait(wait, timeout, context));
-                    return Poll::Ready(Ok(None));
+                    if wait == Wait::Request {
+                        return Poll::Ready(Ok(None));
+                    }
+                    let refused = self.reader.abandon(Malformed::Slow, &self.received);
+                    self.refuse(refused);
+                    return Poll::Ready(Ok(Some(Protocol::Http1)));
                 }
             }
         }
@@ -526,20 +536,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Recorder<S> {
                     ready!(this.poll_written(closed, context))?;
                     this.read_alarm.clear();
                     this.ending = if this.has_unread(context) {
-                        Ending::Lingering(0)
+                        Ending::Lingering {
+                            read: 0,
+                            until: Instant::now() + LINGER_TIME,
+                        }
                     } else {
                         Ending::Done
                     };
                 }
-                Ending::Lingering(read) => {
+                Ending::Lingering { read, until } => {
                     this.received.clear();
                     match this.poll_receive(context) {
-                        Poll::Ready(Ok(step)) if step > 0 && read < LINGER_BYTES => {
-                            this.ending = Ending::Lingering(read + step);
+                        Poll::Ready(Ok(step))
+                            if step > 0 && read < LINGER_BYTES && Instant::now() < until =>
+                        {
+                            this.read_alarm.clear();
+                            this.ending = Ending::Lingering {
+                                read: read + step,
+                                until,
+                            };
                         }
                         Poll::Ready(_) => this.ending = Ending::Done,
                         Poll::Pending => {
-                            ready!(this.read_alarm.poll_after(LINGER_TIME, context));
+                            ready!(this.read_alarm.poll_after(LINGER_PAUSE, context));
                             this.ending = Ending::Done;
                         }
                     }
@@ -549,3 +568,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Recorder<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
