@@ -1126,32 +1126,61 @@ async fn shutdown_cuts_off_what_does_not_end_in_time() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_wait_for_their_turn() {
+async fn an_idle_connection_makes_place_for_a_new_one() {
+    let options = Options {
+        max_connections: 8,
+        ..Options::default()
+    };
+    let server = TestServer::start_with(options).await;
+    let close = "Host: a\r\nConnection: close\r\n\r\n";
+    let mut busy = server.connect().await;
+    send(&mut busy, format!("GET /wait HTTP/1.1\r\n{close}")).await;
+    server.arrival().await;
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(server.connect().await);
+    }
+
+    let answer = server
+        .exchange(format!("GET /new HTTP/1.1\r\n{close}"))
+        .await;
+    server.gate.add_permits(1);
+
+    assert_eq!(statuses(&answer), [200]);
+    assert_eq!(statuses(&read_to_end(&mut busy).await), [200]);
+    assert_eq!(server.served(), ["GET /new ", "GET /wait "]);
+}
+
+#[tokio::test]
+async fn a_new_connection_waits_while_all_are_busy() {
     let options = Options {
         max_connections: 1,
         ..Options::default()
     };
     let server = TestServer::start_with(options).await;
-    let mut first = server.connect().await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = server.connect().await;
+        send(
+            &mut stream,
+            "GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        )
+        .await;
+        server.arrival().await;
+        streams.push(stream);
+    }
+    let mut third = server.connect().await;
     send(
-        &mut first,
-        "GET /wait HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-    )
-    .await;
-    let mut second = server.connect().await;
-    send(
-        &mut second,
-        "GET /second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        &mut third,
+        "GET /third HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     )
     .await;
 
-    server.gate.add_permits(1);
-    read_to_end(&mut first).await;
-    drop(first);
-    let answer = read_to_end(&mut second).await;
+    server.gate.add_permits(2);
+    let answer = read_to_end(&mut third).await;
 
     assert_eq!(statuses(&answer), [200]);
-    assert_eq!(server.served(), ["GET /wait ", "GET /second "]);
+    assert_eq!(server.served().len(), 3);
 }
 
 mod http2 {

@@ -7,22 +7,22 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::*;
 use crate::base::Body;
 use crate::event::headers::text_of;
 use crate::event::{ReceivedRequest, Scheme};
-use crate::server::connection::{self, Ends};
+use crate::server::connection::{self, Connection, Ends};
 use crate::server::head::tests::head_text;
 
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// Starts serving the other end of a stream in memory.
-fn serve(log: &Log) -> (DuplexStream, watch::Sender<bool>) {
+fn serve(log: &Log) -> (DuplexStream, Arc<Connection>) {
     let (client, server) = duplex(64 * 1024);
-    let (stop, stopping) = watch::channel(false);
+    let shared = Arc::new(Connection::new());
+    let its_own = Arc::clone(&shared);
     let address = ([127, 0, 0, 1], 1).into();
     let ends = Ends {
         peer: address,
@@ -32,9 +32,9 @@ fn serve(log: &Log) -> (DuplexStream, watch::Sender<bool>) {
     let log = Arc::clone(log);
     let service = move |request| answer(request, Arc::clone(&log));
     tokio::spawn(async move {
-        connection::run(server, ends, service, &Options::default(), stopping).await;
+        connection::run(server, ends, service, &Options::default(), its_own).await;
     });
-    (client, stop)
+    (client, shared)
 }
 
 async fn answer(request: ReceivedRequest, log: Log) -> Response<Body> {
