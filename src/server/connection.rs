@@ -4,16 +4,17 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,12 +22,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::head::{self, MOST_HEADER_BYTES, MOST_HEADERS, Refused};
+use super::head::{self, Framing, Head, MOST_HEADER_BYTES, MOST_HEADERS, Refused};
 use super::options::Options;
 use super::recorder::{Heads, Protocol, Recorder};
 use super::stall::StallLimit;
 use super::{Service, authority};
-use crate::base::Body;
+use crate::base::{Body, BodyError};
 use crate::event::{HeaderList, Malformed, ReceivedRequest, Scheme};
 
 /// Where a connection comes from and arrived.
@@ -184,7 +185,9 @@ async fn answer_http1<S: Service>(
         .get(1..)
         .and_then(|text| text.parse().ok());
     let received = match heads.take(number) {
-        Some(Ok(head)) if head.method == *request.method() => of_head(head, request, ends),
+        Some(Ok(head)) if head.method == *request.method() => {
+            of_head(head, request, ends, heads.clone())
+        }
         Some(Err(refused)) => of_refused(refused, ends),
         // Cannot be, as hyper sees the recorder's own heads only. Should it be all
         // the same, nothing on this connection can be trusted.
@@ -205,7 +208,15 @@ async fn answer_http1<S: Service>(
     response
 }
 
-fn of_head(head: head::Head, request: Request<Incoming>, ends: Ends) -> ReceivedRequest {
+fn of_head(head: Head, request: Request<Incoming>, ends: Ends, heads: Heads) -> ReceivedRequest {
+    let body = match head.framing {
+        Framing::None | Framing::Length(0) => Body::Empty,
+        Framing::Length(_) => Body::Incoming(request.into_body()),
+        Framing::Chunked => Body::stream(ChunkedRequest {
+            body: request.into_body(),
+            heads,
+        }),
+    };
     ReceivedRequest {
         method: head.method,
         path: head.path,
@@ -217,7 +228,7 @@ fn of_head(head: head::Head, request: Request<Incoming>, ends: Ends) -> Received
         peer: ends.peer,
         local: ends.local,
         malformed: None,
-        body: whole_or_incoming(request.into_body()),
+        body,
     }
 }
 
@@ -238,11 +249,33 @@ fn of_refused(refused: Refused, ends: Ends) -> ReceivedRequest {
     }
 }
 
-fn whole_or_incoming(body: Incoming) -> Body {
-    if body.is_end_stream() {
-        Body::Empty
-    } else {
-        Body::Incoming(body)
+/// A chunked body that tells when it was read to its end.
+struct ChunkedRequest {
+    body: Incoming,
+    heads: Heads,
+}
+
+impl http_body::Body for ChunkedRequest {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none() {
+            self.heads.body_ended();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) struct Heads {
 #[derive(Default)]
 struct Shared {
     waiting: VecDeque<(u32, Recorded)>,
-    /// Whether the body of the last head was handed on whole.
+    /// Whether something of the last request's body may be left unread when its answer is there.
     body_pending: bool,
 }
 
@@ -81,6 +81,11 @@ impl Heads {
 
     fn push(&self, number: u32, head: Recorded) {
         self.lock().waiting.push_back((number, head));
+    }
+
+    /// The body was read to its end.
+    pub(super) fn body_ended(&self) {
+        self.set_body_pending(false);
     }
 
     fn set_body_pending(&self, pending: bool) {
@@ -357,6 +362,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Recorder<S> {
         self.state = if step == 0 {
             State::Ended
         } else if step as u64 == left {
+            // hyper has the rest, and drops it by itself when nobody reads it.
             self.heads.set_body_pending(false);
             State::Head
         } else {
@@ -399,8 +405,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Recorder<S> {
         if followed.is_err() {
             self.state = State::Broken(BodyFault::MalformedChunk);
         } else if body.is_over() {
+            // Pending all the same: of chunks that nobody reads hyper drops the first
+            // and closes, even when it has them all. The reader tells (`body_ended`).
             self.state = State::Head;
-            self.heads.set_body_pending(false);
         }
         Poll::Ready(Ok(()))
     }

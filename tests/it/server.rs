@@ -370,6 +370,26 @@ async fn a_head_that_two_readers_could_read_differently_is_refused() {
             400,
         ),
         (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:  chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked \r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\t1\r\n\r\nX",
+            400,
+        ),
+        (
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
             400,
         ),
@@ -754,7 +774,8 @@ async fn an_ignored_body_is_not_read_as_a_request() {
         .await;
 
     assert_eq!(statuses(&small), [200, 200]);
-    assert_eq!(statuses(&chunked)[0], 200);
+    assert_eq!(statuses(&chunked), [200]);
+    assert!(chunked.contains("connection: close"));
     assert_eq!(statuses(&large), [200]);
     assert!(large.contains("connection: close"));
     assert!(!server.served().iter().any(|line| line.contains("/inner")));
@@ -873,6 +894,41 @@ async fn the_answer_to_head_has_no_body_also_when_it_is_a_refusal() {
 
     assert_eq!(statuses(&answer), [400]);
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upgrade_is_an_offer_that_is_not_taken() {
+    let server = TestServer::start().await;
+    for upgrade in [
+        "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+    ] {
+        let answer = server
+            .exchange(format!("GET / HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n"))
+            .await;
+        assert_eq!(statuses(&answer), [200], "{upgrade}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_stays_for_many_requests_of_all_kinds() {
+    let server = TestServer::start().await;
+    let mut stream = server.connect().await;
+    for round in 0..50 {
+        for request in [
+            format!("GET /g{round} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            format!("POST /p{round} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
+            format!(
+                "POST /c{round} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+            ),
+        ] {
+            let path = request.split(' ').nth(1).unwrap();
+            send(&mut stream, &request).await;
+            let answer = read_until(&mut stream, &format!("{path} ")).await;
+            assert_eq!(statuses(&answer), [200]);
+            assert!(!answer.contains("connection: close"), "{answer}");
+        }
+    }
 }
 
 #[tokio::test]
