@@ -1,5 +1,6 @@
 //! The accept loop: takes connections until told to stop, then waits for those it has.
 
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -8,11 +9,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::connection::{self, Ends};
+use super::connection::{self, Connection, Ends};
 use super::{Listeners, Options, Service};
 use crate::event::Scheme;
 
@@ -35,59 +35,119 @@ pub async fn serve<S: Service>(
     shutdown: impl Future<Output = ()>,
 ) -> Ended {
     let options = Arc::new(options);
-    // Tells each connection's task to finish; dropped when none is left.
-    let (stop, stopping) = watch::channel(false);
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::default();
     let mut shutdown = std::pin::pin!(shutdown);
     let mut turn = 0;
     loop {
+        let over_limit = connections.tasks.len() > options.max_connections;
         let accepted = tokio::select! {
             biased;
             () = shutdown.as_mut() => break,
-            Some(ended) = connections.join_next() => {
-                report(ended);
+            true = connections.ended() => continue,
+            accepted = accept(listeners.sockets(), &mut turn), if !over_limit => accepted,
+            () = tokio::time::sleep(SHED_PAUSE), if over_limit => {
+                connections.shed();
                 continue;
             }
-            accepted = accept(listeners.sockets(), &mut turn),
-                if connections.len() < options.max_connections => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let service = service.clone();
-                let options = Arc::clone(&options);
-                let stopping = stopping.clone();
-                connections.spawn(async move {
-                    let Ok(local) = stream.local_addr() else {
-                        return;
-                    };
-                    // An answer goes out when it is written, not when more is there.
-                    let _ = stream.set_nodelay(true);
-                    let ends = Ends {
-                        peer,
-                        local,
-                        scheme: Scheme::Http,
-                    };
-                    connection::run(stream, ends, service, &options, stopping).await;
-                });
+                connections.begin(stream, peer, service.clone(), Arc::clone(&options));
+                if connections.tasks.len() > options.max_connections {
+                    connections.shed();
+                }
             }
             Err(error) => wait_after(&error).await,
         }
     }
     drop(listeners);
-    let _ = stop.send(true);
+    connections.finish();
     let deadline = Instant::now() + options.drain_timeout;
-    while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, connections.join_next()).await {
-        report(ended);
-    }
-    let cut_off = connections.len();
+    while let Ok(true) = tokio::time::timeout_at(deadline, connections.ended()).await {}
+    let cut_off = connections.tasks.len();
     if cut_off > 0 {
         tracing::warn!(
             connections = cut_off,
             "requests did not end in time and are cut off"
         );
     }
-    connections.shutdown().await;
+    connections.tasks.shutdown().await;
     Ended { cut_off }
+}
+
+/// How often an idle connection is looked for while there are too many.
+const SHED_PAUSE: Duration = Duration::from_millis(20);
+/// A connection younger than this may have its first request on the way.
+const SHED_AGE: Duration = Duration::from_millis(200);
+
+/// The connections' tasks, and how to reach each.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    shared: HashMap<task::Id, Arc<Connection>>,
+}
+
+impl Connections {
+    fn begin<S: Service>(
+        &mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        service: S,
+        options: Arc<Options>,
+    ) {
+        let shared = Arc::new(Connection::new());
+        let its_own = Arc::clone(&shared);
+        let task = self.tasks.spawn(async move {
+            let Ok(local) = stream.local_addr() else {
+                return;
+            };
+            // An answer goes out when it is written, not when more is there.
+            let _ = stream.set_nodelay(true);
+            let ends = Ends {
+                peer,
+                local,
+                scheme: Scheme::Http,
+            };
+            connection::run(stream, ends, service, &options, its_own).await;
+        });
+        self.shared.insert(task.id(), shared);
+    }
+
+    /// Waits for the end of any connection; `false` when there is none.
+    async fn ended(&mut self) -> bool {
+        let Some(ended) = self.tasks.join_next_with_id().await else {
+            return false;
+        };
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        self.shared.remove(&id);
+        if let Err(error) = ended {
+            report(&error);
+        }
+        true
+    }
+
+    /// Asks the connection that is idle for the longest time to make place.
+    fn shed(&self) {
+        let idle = self
+            .shared
+            .values()
+            .filter_map(|shared| Some((shared.idle_for()?, shared)))
+            .filter(|(idle, _)| *idle >= SHED_AGE)
+            .max_by_key(|(idle, _)| *idle);
+        if let Some((_, shared)) = idle {
+            shared.finish();
+        }
+    }
+
+    /// Asks all connections to end after their requests in flight.
+    fn finish(&self) {
+        for shared in self.shared.values() {
+            shared.finish();
+        }
+    }
 }
 
 /// The next connection of any socket; each socket gets its turn.
@@ -122,10 +182,8 @@ async fn wait_after(error: &io::Error) {
 }
 
 /// A panic that was not the service's own, such as one in an answer's body.
-fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
+fn report(error: &JoinError) {
+    if error.is_panic() {
         tracing::error!(%error, "a connection panicked");
     }
 }

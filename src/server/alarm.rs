@@ -31,15 +31,18 @@ impl Alarm {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline || timer.is_elapsed() {
+        if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
         }
         loop {
-            ready!(timer.as_mut().poll(context));
-            if timer.deadline() >= deadline {
+            // Once reached it stays reached, until it is cleared.
+            if timer.is_elapsed() && timer.deadline() >= deadline {
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(deadline);
+            if timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(context));
         }
     }
 }

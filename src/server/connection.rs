@@ -4,28 +4,30 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use super::head::{self, MOST_HEADER_BYTES, MOST_HEADERS, Refused};
+use super::head::{self, Framing, Head, MOST_HEADER_BYTES, MOST_HEADERS, Refused};
 use super::options::Options;
 use super::recorder::{Heads, Protocol, Recorder};
 use super::stall::StallLimit;
 use super::{Service, authority};
-use crate::base::Body;
+use crate::base::{Body, BodyError};
 use crate::event::{HeaderList, Malformed, ReceivedRequest, Scheme};
 
 /// Where a connection comes from and arrived.
@@ -36,14 +38,77 @@ pub(super) struct Ends {
     pub(super) scheme: Scheme,
 }
 
-/// Serves one connection until it ends by itself, or, once `stopping` says so,
-/// until its requests in flight are answered.
+/// One connection as the accept loop and the connection's own tasks share it.
+pub(super) struct Connection {
+    /// The accept loop asks the connection to end after its requests in flight.
+    finish: Notify,
+    in_flight: AtomicUsize,
+    begun: Instant,
+    /// When the last request came, in milliseconds since `begun`.
+    last_request: AtomicU64,
+}
+
+impl Connection {
+    pub(super) fn new() -> Self {
+        Self {
+            finish: Notify::new(),
+            in_flight: AtomicUsize::new(0),
+            begun: Instant::now(),
+            last_request: AtomicU64::new(0),
+        }
+    }
+
+    /// Asks the connection to take no further request.
+    pub(super) fn finish(&self) {
+        self.finish.notify_one();
+    }
+
+    /// For how long there was no request, if none is being answered.
+    pub(super) fn idle_for(&self) -> Option<Duration> {
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let last = Duration::from_millis(self.last_request.load(Ordering::Relaxed));
+        Some(self.begun.elapsed().saturating_sub(last))
+    }
+
+    /// Counts a request until the guard is dropped.
+    fn begin_request(self: &Arc<Self>) -> InFlight {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_request.store(now, Ordering::Relaxed);
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// Ends once there was no request for `timeout`.
+    async fn idle(&self, timeout: Duration) {
+        loop {
+            let idle = self.idle_for().unwrap_or_default();
+            if idle >= timeout {
+                return;
+            }
+            tokio::time::sleep(timeout - idle).await;
+        }
+    }
+}
+
+/// One request in flight.
+struct InFlight(Arc<Connection>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves one connection until it ends by itself, or, once it is asked to
+/// finish, until its requests in flight are answered.
 pub(super) async fn run<T, S>(
     stream: T,
     ends: Ends,
     service: S,
     options: &Options,
-    mut stopping: watch::Receiver<bool>,
+    shared: Arc<Connection>,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service,
@@ -51,12 +116,11 @@ pub(super) async fn run<T, S>(
     let mut recorder = Recorder::new(stream, options);
     let protocol = tokio::select! {
         protocol = poll_fn(|context| recorder.poll_protocol(context)) => protocol,
-        // The sender lives as long as the accept loop, whose end is the end as well.
-        _ = stopping.wait_for(|stopping| *stopping) => return,
+        () = shared.finish.notified() => return,
     };
     let ended = match protocol {
-        Ok(Some(Protocol::Http1)) => run_http1(recorder, ends, service, stopping).await,
-        Ok(Some(Protocol::Http2)) => run_http2(recorder, ends, service, options, stopping).await,
+        Ok(Some(Protocol::Http1)) => run_http1(recorder, ends, service, shared).await,
+        Ok(Some(Protocol::Http2)) => run_http2(recorder, ends, service, options, shared).await,
         Ok(None) => return,
         Err(error) => {
             tracing::debug!(peer = %ends.peer, %error, "connection failed");
@@ -76,15 +140,24 @@ async fn run_http1<T, S>(
     recorder: Recorder<T>,
     ends: Ends,
     service: S,
-    mut stopping: watch::Receiver<bool>,
+    shared: Arc<Connection>,
 ) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service,
 {
     let heads = recorder.heads();
-    let answer =
-        service_fn(move |request| answer_http1(request, ends, service.clone(), heads.clone()));
+    let answer = {
+        let shared = Arc::clone(&shared);
+        service_fn(move |request| {
+            let in_flight = shared.begin_request();
+            let answer = answer_http1(request, ends, service.clone(), heads.clone());
+            async move {
+                let _in_flight = in_flight;
+                Ok::<_, Infallible>(answer.await)
+            }
+        })
+    };
     let connection = hyper::server::conn::http1::Builder::new()
         // A client may close its side once its request is sent.
         .half_close(true)
@@ -94,7 +167,7 @@ where
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        _ = stopping.wait_for(|stopping| *stopping) => {}
+        () = shared.finish.notified() => {}
     }
     connection.as_mut().graceful_shutdown();
     connection.await
@@ -105,14 +178,16 @@ async fn answer_http1<S: Service>(
     ends: Ends,
     service: S,
     heads: Heads,
-) -> Result<Response<Body>, Infallible> {
+) -> Response<Body> {
     let number = request
         .uri()
         .path()
         .get(1..)
         .and_then(|text| text.parse().ok());
     let received = match heads.take(number) {
-        Some(Ok(head)) if head.method == *request.method() => of_head(head, request, ends),
+        Some(Ok(head)) if head.method == *request.method() => {
+            of_head(head, request, ends, heads.clone())
+        }
         Some(Err(refused)) => of_refused(refused, ends),
         // Cannot be, as hyper sees the recorder's own heads only. Should it be all
         // the same, nothing on this connection can be trusted.
@@ -130,10 +205,18 @@ async fn answer_http1<S: Service>(
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    response
 }
 
-fn of_head(head: head::Head, request: Request<Incoming>, ends: Ends) -> ReceivedRequest {
+fn of_head(head: Head, request: Request<Incoming>, ends: Ends, heads: Heads) -> ReceivedRequest {
+    let body = match head.framing {
+        Framing::None | Framing::Length(0) => Body::Empty,
+        Framing::Length(_) => Body::Incoming(request.into_body()),
+        Framing::Chunked => Body::stream(ChunkedRequest {
+            body: request.into_body(),
+            heads,
+        }),
+    };
     ReceivedRequest {
         method: head.method,
         path: head.path,
@@ -145,7 +228,7 @@ fn of_head(head: head::Head, request: Request<Incoming>, ends: Ends) -> Received
         peer: ends.peer,
         local: ends.local,
         malformed: None,
-        body: whole_or_incoming(request.into_body()),
+        body,
     }
 }
 
@@ -166,11 +249,33 @@ fn of_refused(refused: Refused, ends: Ends) -> ReceivedRequest {
     }
 }
 
-fn whole_or_incoming(body: Incoming) -> Body {
-    if body.is_end_stream() {
-        Body::Empty
-    } else {
-        Body::Incoming(body)
+/// A chunked body that tells when it was read to its end.
+struct ChunkedRequest {
+    body: Incoming,
+    heads: Heads,
+}
+
+impl http_body::Body for ChunkedRequest {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none() {
+            self.heads.body_ended();
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -203,36 +308,12 @@ fn internal_error() -> Response<Body> {
     response
 }
 
-/// How busy an HTTP/2 connection is: the streams' tasks count, the connection's task looks.
-#[derive(Default)]
-struct Activity {
-    in_flight: AtomicUsize,
-    requests: AtomicU64,
-}
-
-/// One request in flight.
-struct InFlight(Arc<Activity>);
-
-impl InFlight {
-    fn begin(activity: &Arc<Activity>) -> Self {
-        activity.in_flight.fetch_add(1, Ordering::Relaxed);
-        activity.requests.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 async fn run_http2<T, S>(
     recorder: Recorder<T>,
     ends: Ends,
     service: S,
     options: &Options,
-    mut stopping: watch::Receiver<bool>,
+    shared: Arc<Connection>,
 ) -> hyper::Result<()>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -245,12 +326,11 @@ where
     /// answers 431 itself, below we judge as in HTTP/1.
     const HEADER_LIST_SIZE: u32 = (MOST_HEADER_BYTES + 32 * MOST_HEADERS) as u32;
 
-    let activity = Arc::new(Activity::default());
     let body_timeout = options.body_timeout;
     let answer = {
-        let activity = Arc::clone(&activity);
+        let shared = Arc::clone(&shared);
         service_fn(move |request| {
-            let in_flight = InFlight::begin(&activity);
+            let in_flight = shared.begin_request();
             let service = service.clone();
             async move {
                 let _in_flight = in_flight;
@@ -269,24 +349,11 @@ where
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        _ = stopping.wait_for(|stopping| *stopping) => {}
-        () = idle(&activity, options.idle_timeout) => {}
+        () = shared.finish.notified() => {}
+        () = shared.idle(options.idle_timeout) => {}
     }
     connection.as_mut().graceful_shutdown();
     connection.await
-}
-
-/// Ends once there was no request for `timeout`, or up to twice as long.
-async fn idle(activity: &Activity, timeout: Duration) {
-    let mut seen = u64::MAX;
-    loop {
-        let requests = activity.requests.load(Ordering::Relaxed);
-        if requests == seen && activity.in_flight.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        seen = requests;
-        tokio::time::sleep(timeout).await;
-    }
 }
 
 fn of_http2(request: Request<Incoming>, ends: Ends, body_timeout: Duration) -> ReceivedRequest {

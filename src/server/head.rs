@@ -243,7 +243,7 @@ impl HeadReader {
             start as u32..(start + colon) as u32,
             value_start as u32..value_end as u32,
         ));
-        self.facts.note(name, value, value_start);
+        self.facts.note(name, value, after, value_start);
         Ok(())
     }
 
@@ -383,9 +383,8 @@ impl RequestLine {
         start: usize,
     ) -> Result<Self, Malformed> {
         let end = start + target.len();
-        let (authority, path_start) = if target[0] == b'/' {
-            (None, start)
-        } else if target == b"*" && method == Method::OPTIONS {
+        let is_asterisk = target == b"*" && method == Method::OPTIONS;
+        let (authority, path_start) = if target.starts_with(b"/") || is_asterisk {
             (None, start)
         } else {
             let (scheme, port): (usize, &'static [u8]) = if starts_with(target, b"http://") {
@@ -423,7 +422,8 @@ impl RequestLine {
 }
 
 impl Facts {
-    fn note(&mut self, name: &[u8], value: &[u8], value_start: usize) {
+    /// `after` is the value with the space around it.
+    fn note(&mut self, name: &[u8], value: &[u8], after: &[u8], value_start: usize) {
         let named = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
         match name.len() {
             4 if named("host") => {
@@ -444,14 +444,19 @@ impl Facts {
                 }
             }
             14 if named("content-length") => match read_length(value) {
-                Some(length) if self.content_length.is_none() => {
+                Some(length) if self.content_length.is_none() && !after.contains(&b'\t') => {
                     self.content_length = Some(length);
                 }
-                // A second one is refused even when it says the same.
+                // A second one is refused even when it says the same; a tab as below.
                 _ => self.fault(Malformed::Framing),
             },
             17 if named("transfer-encoding") => {
-                let coding = TransferEncoding::read(value);
+                // Tabs and rows of spaces around the coding are allowed, and what nobody
+                // sends who does not look for a reader that takes them for the value.
+                let coding = match after.strip_prefix(b" ").unwrap_or(after) {
+                    plain if plain == value => TransferEncoding::read(value),
+                    _ => TransferEncoding::Ambiguous,
+                };
                 if self.transfer_encoding.replace(coding).is_some() {
                     self.fault(Malformed::Framing);
                 }
@@ -598,3 +603,6 @@ fn is_value(byte: u8) -> bool {
 pub(super) fn is_target(byte: u8) -> bool {
     CLASSES[byte as usize] & TARGET != 0
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -10,7 +10,7 @@
 //! request ends is decided in one place.
 //!
 //! What a request means is the service's business: it gets a
-//! [`ReceivedRequest`](crate::event::ReceivedRequest), also for a head that was
+//! [`ReceivedRequest`], also for a head that was
 //! refused (`malformed` is set then, and the connection ends after the answer).
 
 mod accept;

@@ -15,7 +15,8 @@ pub struct Options {
     pub write_timeout: Duration,
     /// How long requests in flight may take once shutdown began; then they are cut off.
     pub drain_timeout: Duration,
-    /// Connections at once; more wait in the system's queue.
+    /// Connections at once. One more is let in, and the longest idle one is closed
+    /// for it; when all are busy, further ones wait in the system's queue.
     pub max_connections: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_concurrent_streams: u32,

@@ -21,6 +21,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use http::{Method, Version};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::chunked::ChunkedBody;
@@ -35,10 +36,11 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How much room there is to read a head into.
 const READ_SIZE: usize = 8 * 1024;
 
-/// For how long, and for how many bytes, a client that still sends is listened
-/// to after the last answer: a socket closed with bytes unread resets the
-/// connection, and the client may lose the answer. nginx calls it lingering.
+/// A socket closed with bytes unread resets the connection, and the client may
+/// lose the answer. So a client that still sends is listened to after the last
+/// answer, within these bounds. nginx calls it lingering.
 const LINGER_TIME: Duration = Duration::from_secs(5);
+const LINGER_PAUSE: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a connection turned out to speak.
@@ -61,7 +63,7 @@ pub(super) struct Heads {
 #[derive(Default)]
 struct Shared {
     waiting: VecDeque<(u32, Recorded)>,
-    /// Whether the body of the last head was handed on whole.
+    /// Whether something of the last request's body may be left unread when its answer is there.
     body_pending: bool,
 }
 
@@ -79,6 +81,11 @@ impl Heads {
 
     fn push(&self, number: u32, head: Recorded) {
         self.lock().waiting.push_back((number, head));
+    }
+
+    /// The body was read to its end.
+    pub(super) fn body_ended(&self) {
+        self.set_body_pending(false);
     }
 
     fn set_body_pending(&self, pending: bool) {
@@ -141,8 +148,11 @@ enum Wait {
 #[derive(Debug)]
 enum Ending {
     NotYet,
-    /// Our side is closed; this many bytes were read and dropped since.
-    Lingering(usize),
+    /// Our side is closed; what still comes is dropped.
+    Lingering {
+        read: usize,
+        until: Instant,
+    },
     Done,
 }
 
@@ -193,7 +203,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Recorder<S> {
                 Poll::Pending => {
                     let (wait, timeout) = self.head_wait();
                     ready!(self.poll_wait(wait, timeout, context));
-                    return Poll::Ready(Ok(None));
+                    if wait == Wait::Request {
+                        return Poll::Ready(Ok(None));
+                    }
+                    let refused = self.reader.abandon(Malformed::Slow, &self.received);
+                    self.refuse(refused);
+                    return Poll::Ready(Ok(Some(Protocol::Http1)));
                 }
             }
         }
@@ -347,6 +362,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Recorder<S> {
         self.state = if step == 0 {
             State::Ended
         } else if step as u64 == left {
+            // hyper has the rest, and drops it by itself when nobody reads it.
             self.heads.set_body_pending(false);
             State::Head
         } else {
@@ -389,8 +405,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Recorder<S> {
         if followed.is_err() {
             self.state = State::Broken(BodyFault::MalformedChunk);
         } else if body.is_over() {
+            // Pending all the same: of chunks that nobody reads hyper drops the first
+            // and closes, even when it has them all. The reader tells (`body_ended`).
             self.state = State::Head;
-            self.heads.set_body_pending(false);
         }
         Poll::Ready(Ok(()))
     }
@@ -526,20 +543,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Recorder<S> {
                     ready!(this.poll_written(closed, context))?;
                     this.read_alarm.clear();
                     this.ending = if this.has_unread(context) {
-                        Ending::Lingering(0)
+                        Ending::Lingering {
+                            read: 0,
+                            until: Instant::now() + LINGER_TIME,
+                        }
                     } else {
                         Ending::Done
                     };
                 }
-                Ending::Lingering(read) => {
+                Ending::Lingering { read, until } => {
                     this.received.clear();
                     match this.poll_receive(context) {
-                        Poll::Ready(Ok(step)) if step > 0 && read < LINGER_BYTES => {
-                            this.ending = Ending::Lingering(read + step);
+                        Poll::Ready(Ok(step))
+                            if step > 0 && read < LINGER_BYTES && Instant::now() < until =>
+                        {
+                            this.read_alarm.clear();
+                            this.ending = Ending::Lingering {
+                                read: read + step,
+                                until,
+                            };
                         }
                         Poll::Ready(_) => this.ending = Ending::Done,
                         Poll::Pending => {
-                            ready!(this.read_alarm.poll_after(LINGER_TIME, context));
+                            ready!(this.read_alarm.poll_after(LINGER_PAUSE, context));
                             this.ending = Ending::Done;
                         }
                     }
@@ -549,3 +575,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Recorder<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
