@@ -80,7 +80,7 @@ impl Found {
                 launch,
             } => (language, candidates, launch),
         };
-        launch.program = interpreter::resolve(language, &candidates).await?;
+        launch.program = interpreter::resolve(language, &candidates, &launch.directory).await?;
         launch.arguments = match language {
             Language::Python => vec!["-c".into(), bootstrap::PYTHON.into()],
             Language::Node => vec!["-e".into(), bootstrap::NODE.into()],
