@@ -633,6 +633,67 @@ def handler(event, context):
     function.shutdown().await;
 }
 
+/// A function that cannot be loaded before the gate lets it through.
+const LOADED_AT_THE_GATE: &str = r#"
+import os, socket
+gate = socket.create_connection(("127.0.0.1", int(os.environ["GATE"])))
+gate.sendall(b"loading\n")
+gate.recv(16)
+def handler(event, context):
+    return "loaded"
+"#;
+
+#[tokio::test]
+async fn a_start_that_takes_too_long_is_repeated_within_the_functions_timeout() {
+    let folder = folder(&[("app.py", LOADED_AT_THE_GATE)]);
+    let gate = Gate::open().await;
+    let mut settings = python(&folder);
+    settings
+        .environment
+        .insert("GATE".into(), gate.port().to_string());
+    let options = LocalOptions {
+        init_timeout: Duration::from_millis(1_500),
+        ..LocalOptions::default()
+    };
+    let function = LocalFunction::new("pets", &settings, options);
+
+    let (got, ()) = tokio::join!(result(&function, json!({})), async {
+        let mut first = gate.visitor().await;
+        first.line().await;
+        first.gone().await;
+        gate.visitor().await.let_through().await;
+    });
+
+    assert_eq!(got, "loaded");
+    assert_eq!(function.processes().len(), 1);
+    function.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_function_that_never_loads_times_out() {
+    let folder = folder(&[("app.py", LOADED_AT_THE_GATE)]);
+    let gate = Gate::open().await;
+    let mut settings = python(&folder);
+    settings.timeout = Duration::from_millis(500);
+    settings
+        .environment
+        .insert("GATE".into(), gate.port().to_string());
+    let options = LocalOptions {
+        init_timeout: Duration::from_millis(500),
+        ..LocalOptions::default()
+    };
+    let function = LocalFunction::new("pets", &settings, options);
+
+    let failed = error(&function, json!({})).await;
+
+    let message = failed["errorMessage"].as_str().unwrap();
+    assert!(
+        message.ends_with(" Task timed out after 0.50 seconds"),
+        "{message}"
+    );
+    function.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_crash_in_mid_call_is_an_exit_error_and_the_next_call_is_served() {
     let folder = folder(&[(
@@ -1115,6 +1176,18 @@ async fn a_bootstrap_of_the_projects_own_is_run() {
 }
 
 #[tokio::test]
+async fn code_that_was_saved_just_now_is_what_runs() {
+    let folder = folder(&[]);
+    for n in 0..4 {
+        let code = format!("def handler(event, context):\n    return {n}\n");
+        std::fs::write(folder.path().join("app.py"), code).unwrap();
+        let function = local(&python(&folder));
+        assert_eq!(result(&function, json!({})).await, n);
+        function.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_runtime_that_ends_after_each_answer_loses_no_call() {
     let folder = folder(&[(
         "app.py",
@@ -1191,7 +1264,9 @@ def handler(event, context):
     let events: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|event: &Value| event["fields"]["function"] == "logged")
+        .filter(|event: &Value| {
+            event["target"] == "tollgate::function" && event["fields"]["function"] == "logged"
+        })
         .collect();
     let lines: Vec<&str> = events
         .iter()
@@ -1216,6 +1291,5 @@ def handler(event, context):
     assert_eq!(report, failure + 2);
     assert!(lines[report].contains("\tMemory Size: 256 MB\t"));
     assert!(lines[report].contains("\tInit Duration: "));
-    assert!(events.iter().all(|e| e["target"] == "tollgate::function"));
     assert!(events.iter().all(|e| e["fields"]["request_id"] == id));
 }

@@ -12,8 +12,9 @@ use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How far up from the code a virtual environment is looked for; the root of a
-/// repository ends the search.
+/// How far up from the code a virtual environment is looked for. The root of a
+/// repository ends the search, and so does a folder that anyone may write to: what
+/// lies in `/tmp` may be anybody's.
 const FOLDERS_UP: usize = 6;
 
 /// How long a shim may take to say where the interpreter is.
@@ -147,6 +148,9 @@ pub(super) async fn resolve(
 /// The Python of the nearest `.venv` or `venv` in or above `directory`.
 fn virtual_environment(directory: &Path) -> Option<PathBuf> {
     for folder in directory.ancestors().take(FOLDERS_UP + 1) {
+        if is_open_to_all(folder) {
+            break;
+        }
         for name in [".venv", "venv"] {
             for program in ["bin/python", "Scripts/python.exe"] {
                 let program = folder.join(name).join(program);
@@ -160,6 +164,22 @@ fn virtual_environment(directory: &Path) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// Whether every user of this machine may put files into `folder`.
+fn is_open_to_all(folder: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        folder
+            .metadata()
+            .is_ok_and(|metadata| metadata.permissions().mode() & 0o002 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        false
+    }
 }
 
 /// Every program called `name` in the folders of `search_path`, in order.
@@ -254,6 +274,23 @@ mod tests {
 
         assert_eq!(found.programs, [python]);
         assert!(found.has_virtual_environment);
+    }
+
+    #[test]
+    fn a_virtual_environment_in_a_folder_open_to_all_is_not_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        program(&folder.path().join(".venv/bin/python"), "#!/bin/sh\n");
+        let open = std::fs::Permissions::from_mode(0o1777);
+        std::fs::set_permissions(folder.path(), open).unwrap();
+
+        let found = find(
+            Language::Python,
+            "python3.12",
+            &folder.path().join("code"),
+            None,
+        );
+
+        assert!(found.is_err());
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub struct LocalOptions {
     pub pass_credentials: bool,
     /// Most processes of one function at once, at least one; further calls wait.
     pub max_processes: usize,
+    /// How long a process may take to ask for its first event; then it is started again
+    /// within the function's own timeout.
+    pub init_timeout: Duration,
     /// How long a process without work is kept.
     pub idle_timeout: Duration,
     /// The time in deadlines and messages.
@@ -88,6 +91,8 @@ impl Default for LocalOptions {
             environment: IndexMap::new(),
             pass_credentials: false,
             max_processes: DEFAULT_MAX_PROCESSES,
+            // "Understanding the Lambda execution environment lifecycle": init phase 10 s.
+            init_timeout: Duration::from_secs(10),
             // Lambda keeps an idle environment for some minutes and does not say how many.
             idle_timeout: Duration::from_secs(5 * 60),
             clock: Clock::System,

@@ -36,9 +36,6 @@ const ACCOUNT_CONCURRENCY: usize = 1_000;
 /// but memory is.
 const MOST_QUEUED_EVENTS: usize = 10_000;
 
-/// How long a process may start. "Lambda execution environment lifecycle": init phase 10 s.
-pub(super) const INIT_LIMIT: Duration = Duration::from_secs(10);
-
 /// How long a process that has answered is expected back before another is started
 /// for a waiting event.
 const RETURN_PATIENCE: Duration = Duration::from_millis(100);
@@ -61,17 +58,23 @@ pub(super) struct Waiting {
     pool: Arc<Pool>,
     id: ProcessId,
     event: oneshot::Receiver<Delivery>,
+    is_over: bool,
 }
 
 impl Waiting {
     /// Waits; `None` when the process is being ended.
     pub(super) async fn event(mut self) -> Option<Delivery> {
-        (&mut self.event).await.ok()
+        let event = (&mut self.event).await;
+        self.is_over = true;
+        event.ok()
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         self.event.close();
         let delivery = self.event.try_recv().ok();
         let request_id = delivery.as_ref().map(|delivery| &*delivery.request_id);
@@ -124,9 +127,16 @@ impl Pool {
         self.launch
             .get_or_try_init(|| async {
                 let search_path = std::env::var_os("PATH");
-                launch::find(&self.function.settings, search_path.as_deref())?
+                let launch = launch::find(&self.function.settings, search_path.as_deref())?
                     .resolve()
-                    .await
+                    .await?;
+                if let Some(other) = launch.other_version() {
+                    tracing::warn!(
+                        function = %self.function.name,
+                        "{other} runs it, since its own version is not installed"
+                    );
+                }
+                Ok(launch)
             })
             .await
     }
@@ -267,6 +277,7 @@ impl Pool {
             pool: Arc::clone(self),
             id,
             event,
+            is_over: false,
         }))
     }
 
@@ -400,9 +411,9 @@ impl Pool {
         let mut due = Due::Kill;
         match entry.phase {
             Phase::Starting { bound: None, .. } => {
-                let limit = INIT_LIMIT.as_secs();
+                let limit = self.function.options.init_timeout.as_secs_f64();
                 entry.marks.send(Mark::Trouble(format!(
-                    "the process did not ask for an event in {limit} s; it is started again in the time of an invocation"
+                    "the process did not ask for an event in {limit:.1} s; it is started again in the time of an invocation"
                 )));
                 // As Lambda does: init is repeated within the function's own timeout.
                 if let Some(job) = table.take_job() {
@@ -603,7 +614,11 @@ impl Pool {
             if table.entries.len() >= most {
                 break;
             }
-            let id = self.enter(table, Instant::now() + INIT_LIMIT, None);
+            let id = self.enter(
+                table,
+                Instant::now() + self.function.options.init_timeout,
+                None,
+            );
             self.live.send_modify(|live| *live += 1);
             let pool = Arc::clone(self);
             tokio::spawn(async move {
