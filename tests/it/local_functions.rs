@@ -1009,6 +1009,10 @@ while True:
         send(raw.encode())
     else:
         send(request("POST", BASE + "invocation/%s/response" % request_id, json.dumps(statuses).encode()))
+    if "linger" in event:
+        with socket.create_connection((host, event["linger"])) as gate:
+            gate.sendall(b"lingers\n")
+            gate.recv(16)
 "#;
 
 fn custom(folder: &TempDir) -> FunctionSettings {
@@ -1056,6 +1060,22 @@ async fn a_custom_runtime_that_calls_out_of_turn_is_refused_as_at_aws() {
             [202, "Telemetry.NotSupported"],
         ])
     );
+    function.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_runtime_that_does_not_ask_again_holds_nobody_up() {
+    let folder = folder(&[("runtime.py", CUSTOM)]);
+    let function = local(&custom(&folder));
+    let gate = Gate::open().await;
+
+    result(&function, json!({"linger": gate.port()})).await;
+    let mut visitor = gate.visitor().await;
+    visitor.line().await;
+    result(&function, json!({})).await;
+
+    assert_eq!(function.processes().len(), 2);
+    visitor.let_through().await;
     function.shutdown().await;
 }
 

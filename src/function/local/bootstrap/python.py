@@ -46,7 +46,7 @@ def tollgate_runtime():
             end = data.find(b"\r\n\r\n")
             if end >= 0:
                 break
-            piece = connection.recv(262144)
+            piece = connection.recv(65536)
             if not piece:
                 # The gateway is gone.
                 os._exit(0)
