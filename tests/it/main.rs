@@ -1,4 +1,5 @@
 //! Integration tests: one binary, a module per room.
 
+mod local_functions;
 mod rooms;
 mod server;

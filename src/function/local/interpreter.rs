@@ -4,18 +4,36 @@
 //! managers put small programs in front of interpreters (shims), which cost 200
 //! to 500 ms at every start: such a one is asked once for the real interpreter.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How far up from the code a virtual environment is looked for; the root of a
-/// repository ends the search.
+/// How far up from the code a virtual environment is looked for. The root of a
+/// repository ends the search, and so does a folder that anyone may write to: what
+/// lies in `/tmp` may be anybody's.
 const FOLDERS_UP: usize = 6;
 
 /// How long a shim may take to say where the interpreter is.
 const SHIM_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Files by which version managers choose a version for a folder and all below it.
+const VERSION_FILES: [&str; 6] = [
+    ".python-version",
+    ".node-version",
+    ".nvmrc",
+    ".tool-versions",
+    "mise.toml",
+    ".mise.toml",
+];
+
+/// What shims have answered, by the shims and the folder whose version file they obey.
+static ANSWERS: Mutex<Option<HashMap<Question, PathBuf>>> = Mutex::new(None);
+
+type Question = (Vec<PathBuf>, Option<PathBuf>);
 
 /// A language whose interpreter is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +94,8 @@ pub(super) fn find(
     })
 }
 
-/// The first candidate that is an interpreter, or that names one when asked.
+/// The first candidate that is an interpreter, or that names one when asked from
+/// `directory`. An answer holds for all functions for which the question is the same.
 ///
 /// # Errors
 ///
@@ -84,14 +103,36 @@ pub(super) fn find(
 pub(super) async fn resolve(
     language: Language,
     candidates: &Candidates,
+    directory: &Path,
 ) -> Result<PathBuf, String> {
+    let question = || {
+        let version_folder = directory
+            .ancestors()
+            .find(|folder| VERSION_FILES.iter().any(|name| folder.join(name).exists()));
+        (
+            candidates.programs.clone(),
+            version_folder.map(Path::to_owned),
+        )
+    };
     let mut complaint = String::new();
-    for program in &candidates.programs {
+    for (position, program) in candidates.programs.iter().enumerate() {
         if is_interpreter(language, program) {
             return Ok(program.clone());
         }
-        match ask(language, program).await {
-            Ok(real) => return Ok(real),
+        if position == 0 {
+            let answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(real) = answers.as_ref().and_then(|known| known.get(&question())) {
+                return Ok(real.clone());
+            }
+        }
+        match ask(language, program, directory).await {
+            Ok(real) => {
+                let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+                answers
+                    .get_or_insert_default()
+                    .insert(question(), real.clone());
+                return Ok(real);
+            }
             Err(error) => {
                 if complaint.is_empty() {
                     complaint = format!("{}: {error}", program.display());
@@ -107,6 +148,9 @@ pub(super) async fn resolve(
 /// The Python of the nearest `.venv` or `venv` in or above `directory`.
 fn virtual_environment(directory: &Path) -> Option<PathBuf> {
     for folder in directory.ancestors().take(FOLDERS_UP + 1) {
+        if is_open_to_all(folder) {
+            break;
+        }
         for name in [".venv", "venv"] {
             for program in ["bin/python", "Scripts/python.exe"] {
                 let program = folder.join(name).join(program);
@@ -120,6 +164,22 @@ fn virtual_environment(directory: &Path) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// Whether every user of this machine may put files into `folder`.
+fn is_open_to_all(folder: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        folder
+            .metadata()
+            .is_ok_and(|metadata| metadata.permissions().mode() & 0o002 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        false
+    }
 }
 
 /// Every program called `name` in the folders of `search_path`, in order.
@@ -167,13 +227,14 @@ fn is_interpreter(language: Language, program: &Path) -> bool {
 }
 
 /// Asks `program` where the interpreter behind it is.
-async fn ask(language: Language, program: &Path) -> Result<PathBuf, String> {
+async fn ask(language: Language, program: &Path, directory: &Path) -> Result<PathBuf, String> {
     let arguments = match language {
         Language::Python => ["-c", "import sys; print(sys.executable)"],
         Language::Node => ["-p", "process.execPath"],
     };
     let run = tokio::process::Command::new(program)
         .args(arguments)
+        .current_dir(directory)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
@@ -189,7 +250,8 @@ async fn ask(language: Language, program: &Path) -> Result<PathBuf, String> {
     Err(said.lines().next().unwrap_or("it failed").to_owned())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
@@ -212,6 +274,23 @@ mod tests {
 
         assert_eq!(found.programs, [python]);
         assert!(found.has_virtual_environment);
+    }
+
+    #[test]
+    fn a_virtual_environment_in_a_folder_open_to_all_is_not_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        program(&folder.path().join(".venv/bin/python"), "#!/bin/sh\n");
+        let open = std::fs::Permissions::from_mode(0o1777);
+        std::fs::set_permissions(folder.path(), open).unwrap();
+
+        let found = find(
+            Language::Python,
+            "python3.12",
+            &folder.path().join("code"),
+            None,
+        );
+
+        assert!(found.is_err());
     }
 
     #[test]
@@ -259,8 +338,13 @@ mod tests {
             has_virtual_environment: false,
         };
 
-        let found = resolve(Language::Python, &candidates(vec![broken.clone(), shim])).await;
-        let none = resolve(Language::Python, &candidates(vec![broken])).await;
+        let found = resolve(
+            Language::Python,
+            &candidates(vec![broken.clone(), shim]),
+            folder.path(),
+        )
+        .await;
+        let none = resolve(Language::Python, &candidates(vec![broken]), folder.path()).await;
 
         assert_eq!(found.unwrap(), real);
         assert!(none.unwrap_err().contains("not installed"));

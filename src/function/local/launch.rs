@@ -25,6 +25,20 @@ pub(super) struct Launch {
     pub(super) runtime: Option<String>,
 }
 
+impl Launch {
+    /// The Python that runs it when that is not the version its runtime names, such as `python3.11`.
+    ///
+    /// Told by the name of the program alone, so not for Node.js.
+    pub(super) fn other_version(&self) -> Option<String> {
+        let runtime = self.runtime.as_deref()?;
+        let real = self.program.canonicalize().ok()?;
+        let name = real.file_name()?.to_str()?;
+        let is_versioned = name.starts_with("python3.");
+        (is_versioned && runtime.starts_with("python3.") && name != runtime)
+            .then(|| name.to_owned())
+    }
+}
+
 /// A launch whose interpreter, if it has one, is still to be resolved.
 pub(super) enum Found {
     /// Ready to start.
@@ -80,7 +94,7 @@ impl Found {
                 launch,
             } => (language, candidates, launch),
         };
-        launch.program = interpreter::resolve(language, &candidates).await?;
+        launch.program = interpreter::resolve(language, &candidates, &launch.directory).await?;
         launch.arguments = match language {
             Language::Python => vec!["-c".into(), bootstrap::PYTHON.into()],
             Language::Node => vec!["-e".into(), bootstrap::NODE.into()],
@@ -344,6 +358,24 @@ mod tests {
         ] {
             assert_eq!(complaint(runtime, handler, folder.path()), "");
         }
+    }
+
+    #[test]
+    fn another_version_than_the_runtimes_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("python3.11");
+        std::fs::write(&program, "").unwrap();
+        let launch = |runtime: &str| Launch {
+            program: program.clone(),
+            arguments: Vec::new(),
+            directory: folder.path().to_owned(),
+            handler: String::new(),
+            runtime: Some(runtime.to_owned()),
+        };
+
+        assert_eq!(launch("python3.11").other_version(), None);
+        let other = launch("python3.12").other_version();
+        assert_eq!(other.as_deref(), Some("python3.11"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! * `launch` finds the program: an interpreter with one of the clients that the
 //!   gateway carries (`bootstrap`), a `bootstrap` of the project's own, or a command;
-//! * `pool` decides which process gets an event, and when another one is started;
+//! * `pool` decides which process gets an event, and when another one is started (`table`);
 //! * `process` supervises one process, in a `process_group` that leaves nothing behind,
 //!   with Lambda's `environment`;
 //! * `runtime_api` is what the process talks to;
@@ -26,6 +26,7 @@ mod pool;
 mod process;
 mod process_group;
 mod runtime_api;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,8 @@ pub use log_lines::TARGET as LOG_TARGET;
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::{Clock, FunctionArn, id};
 use crate::model::settings::FunctionSettings;
-use pool::{Job, Pool};
+use pool::Pool;
+use table::Job;
 
 /// Largest event in bytes. "Lambda quotas": invocation payload 6 MB.
 pub const LONGEST_EVENT: usize = 6 * 1024 * 1024;
@@ -72,6 +74,9 @@ pub struct LocalOptions {
     pub pass_credentials: bool,
     /// Most processes of one function at once, at least one; further calls wait.
     pub max_processes: usize,
+    /// How long a process may take to ask for its first event; then it is started again
+    /// within the function's own timeout.
+    pub init_timeout: Duration,
     /// How long a process without work is kept.
     pub idle_timeout: Duration,
     /// The time in deadlines and messages.
@@ -86,6 +91,8 @@ impl Default for LocalOptions {
             environment: IndexMap::new(),
             pass_credentials: false,
             max_processes: DEFAULT_MAX_PROCESSES,
+            // "Understanding the Lambda execution environment lifecycle": init phase 10 s.
+            init_timeout: Duration::from_secs(10),
             // Lambda keeps an idle environment for some minutes and does not say how many.
             idle_timeout: Duration::from_secs(5 * 60),
             clock: Clock::System,

@@ -15,17 +15,16 @@
 //! stuck behind a slow start while another process is free, and an event that was not
 //! handed over is not lost when a process ends.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use tokio::sync::{Notify, OnceCell, oneshot, watch};
 use tokio::time::Instant;
 
 use super::launch::{self, Launch};
 use super::log_lines::{Mark, Marks, Report};
+use super::table::{Delivery, Entry, Job, Life, Phase, ProcessId, Table};
 use super::{Function, failure, process};
 use crate::function::{InvokeError, Outcome};
 
@@ -37,43 +36,12 @@ const ACCOUNT_CONCURRENCY: usize = 1_000;
 /// but memory is.
 const MOST_QUEUED_EVENTS: usize = 10_000;
 
-/// How long a process may start. "Lambda execution environment lifecycle": init phase 10 s.
-pub(super) const INIT_LIMIT: Duration = Duration::from_secs(10);
-
 /// How long a process that has answered is expected back before another is started
 /// for a waiting event.
 const RETURN_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Shortest sleep of a supervisor, for functions whose timeout is next to nothing.
 const SHORTEST_TICK: Duration = Duration::from_millis(5);
-
-/// What a caller waits for.
-pub(super) type Reply = Result<Outcome, InvokeError>;
-
-/// One event on its way.
-pub(super) struct Job {
-    pub(super) request_id: Arc<str>,
-    pub(super) payload: Bytes,
-    pub(super) arn: HeaderValue,
-    pub(super) trace_id: Option<HeaderValue>,
-    pub(super) client_context: Option<HeaderValue>,
-    /// Nobody waits for the result of an `Event` invocation.
-    pub(super) reply: Option<oneshot::Sender<Reply>>,
-}
-
-/// An event as it is handed to a process.
-pub(super) struct Delivery {
-    pub(super) request_id: Arc<str>,
-    pub(super) payload: Bytes,
-    pub(super) arn: HeaderValue,
-    pub(super) trace_id: Option<HeaderValue>,
-    pub(super) client_context: Option<HeaderValue>,
-    /// Since 1970.
-    pub(super) deadline: Duration,
-}
-
-/// One process of one pool.
-pub(super) type ProcessId = u64;
 
 /// The answer to a process that asks for its next event.
 pub(super) enum Turn {
@@ -90,28 +58,27 @@ pub(super) struct Waiting {
     pool: Arc<Pool>,
     id: ProcessId,
     event: oneshot::Receiver<Delivery>,
+    is_over: bool,
 }
 
 impl Waiting {
     /// Waits; `None` when the process is being ended.
     pub(super) async fn event(mut self) -> Option<Delivery> {
-        (&mut self.event).await.ok()
+        let event = (&mut self.event).await;
+        self.is_over = true;
+        event.ok()
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.event.close();
-        match self.event.try_recv() {
-            Ok(delivery) => self.pool.undelivered(self.id, Some(&delivery.request_id)),
-            // Taken, or the sender is gone with its entry.
-            Err(oneshot::error::TryRecvError::Closed) => {
-                self.pool.undelivered(self.id, None);
-            }
-            Err(oneshot::error::TryRecvError::Empty) => {
-                self.pool.undelivered(self.id, None);
-            }
+        if self.is_over {
+            return;
         }
+        self.event.close();
+        let delivery = self.event.try_recv().ok();
+        let request_id = delivery.as_ref().map(|delivery| &*delivery.request_id);
+        self.pool.undelivered(self.id, request_id);
     }
 }
 
@@ -136,75 +103,11 @@ pub(super) enum Due {
     Restart(ProcessId),
 }
 
-/// A process on the table.
-struct Entry {
-    phase: Phase,
-    /// Tells the supervisor to end the process.
-    stop: Arc<Notify>,
-    marks: Marks,
-    process: Option<u32>,
-    started: Instant,
-    /// What starting took, until a REPORT line has told it.
-    init: Option<Duration>,
-}
-
-enum Phase {
-    /// Before the first `next`.
-    Starting {
-        until: Instant,
-        /// The event whose time runs already, at a second try.
-        bound: Option<Job>,
-    },
-    /// Waits for an event.
-    Idle {
-        wake: oneshot::Sender<Delivery>,
-        since: Instant,
-    },
-    /// Has an event.
-    Running {
-        job: Job,
-        began: Instant,
-        deadline: Instant,
-    },
-    /// Has answered, and is expected to ask for the next event.
-    Returning {
-        since: Instant,
-        deadline: Instant,
-        /// Waiting events count on it.
-        expected: bool,
-    },
-    /// Has said that it cannot start; it is expected to exit.
-    Failed { until: Instant },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Life {
-    Open,
-    /// No new events; what is under way ends in its own time.
-    Retiring,
-    /// Everything ends now.
-    Closed,
-}
-
-struct State {
-    life: Life,
-    next_id: ProcessId,
-    entries: HashMap<ProcessId, Entry>,
-    /// Idle processes, the one used last at the end.
-    idle: Vec<ProcessId>,
-    /// Events that callers wait for.
-    line: VecDeque<Job>,
-    /// Events that nobody waits for: they come after those of the line.
-    events: VecDeque<Job>,
-    /// A task looks after processes that do not return.
-    is_watched: bool,
-}
-
 /// A function's processes.
 pub(super) struct Pool {
     pub(super) function: Function,
     launch: OnceCell<Launch>,
-    state: Mutex<State>,
+    table: Mutex<Table>,
     /// Supervisors at work; the table may be empty before their processes have ended.
     live: watch::Sender<usize>,
 }
@@ -214,15 +117,7 @@ impl Pool {
         Arc::new(Self {
             function,
             launch: OnceCell::new(),
-            state: Mutex::new(State {
-                life: Life::Open,
-                next_id: 0,
-                entries: HashMap::new(),
-                idle: Vec::new(),
-                line: VecDeque::new(),
-                events: VecDeque::new(),
-                is_watched: false,
-            }),
+            table: Mutex::new(Table::default()),
             live: watch::Sender::new(0),
         })
     }
@@ -232,9 +127,16 @@ impl Pool {
         self.launch
             .get_or_try_init(|| async {
                 let search_path = std::env::var_os("PATH");
-                launch::find(&self.function.settings, search_path.as_deref())?
+                let launch = launch::find(&self.function.settings, search_path.as_deref())?
                     .resolve()
-                    .await
+                    .await?;
+                if let Some(other) = launch.other_version() {
+                    tracing::warn!(
+                        function = %self.function.name,
+                        "{other} runs it, since its own version is not installed"
+                    );
+                }
+                Ok(launch)
             })
             .await
     }
@@ -247,16 +149,16 @@ impl Pool {
     ///
     /// The function's concurrency is used up, or the gateway is ending.
     pub(super) fn submit(self: &Arc<Self>, job: Job) -> Result<(), InvokeError> {
-        let mut state = self.lock();
-        if state.life != Life::Open {
+        let mut table = self.lock();
+        if table.life != Life::Open {
             return Err(self.ending());
         }
         let limit = self.concurrency();
         let is_event = job.reply.is_none();
-        let under_way = state.running() + state.line.len();
+        let under_way = table.running() + table.line.len();
         // Lambda lets events wait for their turn, unless there will never be one.
         let is_full = match is_event {
-            true => limit == 0 || state.events.len() >= MOST_QUEUED_EVENTS,
+            true => limit == 0 || table.events.len() >= MOST_QUEUED_EVENTS,
             false => under_way >= limit,
         };
         if is_full {
@@ -269,22 +171,22 @@ impl Pool {
             });
         }
         let mut job = job;
-        let mut tries_idle = state.line.is_empty() && (!is_event || under_way < limit);
-        while tries_idle && let Some(id) = state.idle.pop() {
-            match self.wake(&mut state, id, job) {
-                Ok(()) => return Ok(()),
-                Err(returned) => job = returned,
+        let mut tries_idle = table.line.is_empty() && (!is_event || under_way < limit);
+        while tries_idle && let Some(id) = table.idle.pop() {
+            match self.wake(&mut table, id, job) {
+                None => return Ok(()),
+                Some(returned) => job = returned,
             }
-            tries_idle = !state.idle.is_empty();
+            tries_idle = !table.idle.is_empty();
         }
         if is_event {
-            state.events.push_back(job);
+            table.events.push_back(job);
         } else {
-            state.line.push_back(job);
+            table.line.push_back(job);
         }
-        self.start_missing(&mut state);
-        if state.returning(true) > 0 && !state.is_watched {
-            state.is_watched = true;
+        self.start_missing(&mut table);
+        if table.returning() > 0 && !table.is_watched {
+            table.is_watched = true;
             tokio::spawn(Arc::clone(self).watch_returning());
         }
         Ok(())
@@ -292,16 +194,16 @@ impl Pool {
 
     /// The ids of the operating system for the processes that run now.
     pub(super) fn processes(&self) -> Vec<u32> {
-        let state = self.lock();
-        state.entries.values().filter_map(|e| e.process).collect()
+        let table = self.lock();
+        table.entries.values().filter_map(|e| e.process).collect()
     }
 
     /// Takes no more events; processes end when they have nothing to do.
     pub(super) fn retire(&self) {
-        let mut state = self.lock();
-        if state.life == Life::Open {
-            state.life = Life::Retiring;
-            for entry in state.entries.values() {
+        let mut table = self.lock();
+        if table.life == Life::Open {
+            table.life = Life::Retiring;
+            for entry in table.entries.values() {
                 if let Phase::Idle { .. } = entry.phase {
                     entry.stop.notify_one();
                 }
@@ -314,14 +216,14 @@ impl Pool {
     /// Returns when the last process is gone, or after `patience`.
     pub(super) async fn close(&self, patience: Duration) {
         let (line, events) = {
-            let mut state = self.lock();
-            state.life = Life::Closed;
-            for entry in state.entries.values() {
+            let mut table = self.lock();
+            table.life = Life::Closed;
+            for entry in table.entries.values() {
                 entry.stop.notify_one();
             }
             (
-                std::mem::take(&mut state.line),
-                std::mem::take(&mut state.events),
+                std::mem::take(&mut table.line),
+                std::mem::take(&mut table.events),
             )
         };
         for job in line.into_iter().chain(events) {
@@ -338,8 +240,8 @@ impl Pool {
     pub(super) fn next(self: &Arc<Self>, id: ProcessId) -> Result<Turn, Refusal> {
         let now = Instant::now();
         let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(entry) = state.entries.get_mut(&id) else {
+        let table = &mut *guard;
+        let Some(entry) = table.entries.get_mut(&id) else {
             return Err(Refusal::OutOfTurn);
         };
         let mut bound = None;
@@ -354,34 +256,35 @@ impl Pool {
             }
         }
         let is_bound = bound.is_some();
-        let waiting = bound.map(|(job, until)| (job, until)).or_else(|| {
-            let job = state
+        let waiting = bound.or_else(|| {
+            let job = table
                 .line
                 .pop_front()
-                .or_else(|| state.events.pop_front())?;
+                .or_else(|| table.events.pop_front())?;
             Some((job, now + self.function.settings.timeout))
         });
         if let Some((job, deadline)) = waiting {
             let began = if is_bound { entry.started } else { now };
             return Ok(Turn::Now(self.hand_over(entry, job, began, deadline)));
         }
-        if state.life == Life::Retiring {
+        if table.life == Life::Retiring {
             entry.stop.notify_one();
         }
         let (wake, event) = oneshot::channel();
         entry.phase = Phase::Idle { wake, since: now };
-        state.idle.push(id);
+        table.idle.push(id);
         Ok(Turn::Wait(Waiting {
             pool: Arc::clone(self),
             id,
             event,
+            is_over: false,
         }))
     }
 
     /// Whether process `id` owes the answer to `request_id`.
     pub(super) fn owes(&self, id: ProcessId, request_id: &str) -> Result<(), Refusal> {
-        let state = self.lock();
-        match state.entries.get(&id).map(|entry| &entry.phase) {
+        let table = self.lock();
+        match table.entries.get(&id).map(|entry| &entry.phase) {
             Some(Phase::Running { job, .. }) if *job.request_id == *request_id => Ok(()),
             Some(Phase::Starting { .. } | Phase::Failed { .. }) => Err(Refusal::OutOfTurn),
             _ => Err(Refusal::WrongId),
@@ -391,8 +294,8 @@ impl Pool {
     /// Process `id` answers `request_id`; false when it does not owe that (any more).
     pub(super) fn complete(&self, id: ProcessId, request_id: &str, outcome: Outcome) -> bool {
         let now = Instant::now();
-        let mut state = self.lock();
-        let Some(entry) = state.entries.get_mut(&id) else {
+        let mut table = self.lock();
+        let Some(entry) = table.entries.get_mut(&id) else {
             return false;
         };
         let deadline = match &entry.phase {
@@ -409,7 +312,7 @@ impl Pool {
         );
         let init = entry.init.take();
         let (marks, process) = (entry.marks.clone(), entry.process);
-        drop(state);
+        drop(table);
         if let Phase::Running { job, began, .. } = phase {
             let report = self.report(&job, now - began, init, process, &outcome);
             if let Some(reply) = job.reply {
@@ -424,8 +327,8 @@ impl Pool {
     /// Process `id` cannot start: `payload` says why.
     pub(super) fn fail_init(&self, id: ProcessId, payload: Bytes) -> Result<(), Refusal> {
         let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(entry) = state.entries.get_mut(&id) else {
+        let table = &mut *guard;
+        let Some(entry) = table.entries.get_mut(&id) else {
             return Err(Refusal::OutOfTurn);
         };
         if !matches!(entry.phase, Phase::Starting { .. }) {
@@ -437,7 +340,7 @@ impl Pool {
         let phase = std::mem::replace(&mut entry.phase, failed);
         let marks = entry.marks.clone();
         let job = match phase {
-            Phase::Starting { bound, .. } => bound.or_else(|| state.take_job()),
+            Phase::Starting { bound, .. } => bound.or_else(|| table.take_job()),
             _ => None,
         };
         drop(guard);
@@ -458,8 +361,8 @@ impl Pool {
     fn undelivered(self: &Arc<Self>, id: ProcessId, request_id: Option<&str>) {
         let now = Instant::now();
         let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(entry) = state.entries.get_mut(&id) else {
+        let table = &mut *guard;
+        let Some(entry) = table.entries.get_mut(&id) else {
             return;
         };
         let is_lost = match (&entry.phase, request_id) {
@@ -470,17 +373,13 @@ impl Pool {
         if !is_lost {
             return;
         }
-        let returning = Phase::Returning {
-            since: now,
-            deadline: now + self.function.settings.timeout,
-            expected: false,
-        };
-        let phase = std::mem::replace(&mut entry.phase, returning);
-        state.idle.retain(|&idle| idle != id);
+        let lost = Phase::lost(now, self.function.settings.timeout);
+        let phase = std::mem::replace(&mut entry.phase, lost);
+        table.idle.retain(|&idle| idle != id);
         if let Phase::Running { job, .. } = phase {
-            state.return_job(job);
+            table.return_job(job);
         }
-        self.start_missing(state);
+        self.start_missing(table);
     }
 
     // --- supervisors -------------------------------------------------------------
@@ -493,8 +392,8 @@ impl Pool {
         let now = Instant::now();
         let timeout = self.function.settings.timeout.max(SHORTEST_TICK);
         let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(entry) = state.entries.get(&id) else {
+        let table = &mut *guard;
+        let Some(entry) = table.entries.get(&id) else {
             return Due::Kill;
         };
         let tick = now + timeout;
@@ -506,19 +405,19 @@ impl Pool {
         if now < end {
             return Due::Sleep(end.min(tick));
         }
-        let Some(entry) = state.remove(id) else {
+        let Some(entry) = table.remove(id) else {
             return Due::Kill;
         };
         let mut due = Due::Kill;
         match entry.phase {
             Phase::Starting { bound: None, .. } => {
-                let limit = INIT_LIMIT.as_secs();
+                let limit = self.function.options.init_timeout.as_secs_f64();
                 entry.marks.send(Mark::Trouble(format!(
-                    "the process did not ask for an event in {limit} s; it is started again in the time of an invocation"
+                    "the process did not ask for an event in {limit:.1} s; it is started again in the time of an invocation"
                 )));
                 // As Lambda does: init is repeated within the function's own timeout.
-                if let Some(job) = state.take_job() {
-                    due = Due::Restart(self.enter(state, now + timeout, Some(job)));
+                if let Some(job) = table.take_job() {
+                    due = Due::Restart(self.enter(table, now + timeout, Some(job)));
                 }
             }
             Phase::Starting {
@@ -529,7 +428,7 @@ impl Pool {
             }
             Phase::Idle { .. } | Phase::Returning { .. } | Phase::Failed { .. } => {}
         }
-        self.start_missing(state);
+        self.start_missing(table);
         due
     }
 
@@ -549,22 +448,22 @@ impl Pool {
 
     /// The notification by which process `id` is told to end.
     pub(super) fn stop_signal(&self, id: ProcessId) -> Option<Arc<Notify>> {
-        let state = self.lock();
-        state.entries.get(&id).map(|entry| Arc::clone(&entry.stop))
+        let table = self.lock();
+        table.entries.get(&id).map(|entry| Arc::clone(&entry.stop))
     }
 
     /// Process `id` could not be started.
     pub(super) fn cannot_start(self: &Arc<Self>, id: ProcessId, detail: &str) {
         let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(entry) = state.remove(id) else {
+        let table = &mut *guard;
+        let Some(entry) = table.remove(id) else {
             return;
         };
         let job = match entry.phase {
-            Phase::Starting { bound, .. } => bound.or_else(|| state.take_job()),
+            Phase::Starting { bound, .. } => bound.or_else(|| table.take_job()),
             _ => None,
         };
-        self.start_missing(state);
+        self.start_missing(table);
         drop(guard);
         entry
             .marks
@@ -584,8 +483,8 @@ impl Pool {
     pub(super) fn exited(self: &Arc<Self>, id: ProcessId, reason: Option<&str>) {
         let now = Instant::now();
         let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(entry) = state.remove(id) else {
+        let table = &mut *guard;
+        let Some(entry) = table.remove(id) else {
             return;
         };
         let reason_text = reason.unwrap_or("exit status 0");
@@ -595,11 +494,11 @@ impl Pool {
                 entry.marks.send(Mark::Trouble(format!(
                     "the process ended before it asked for an event: {reason_text}"
                 )));
-                (bound.or_else(|| state.take_job()), entry.started)
+                (bound.or_else(|| table.take_job()), entry.started)
             }
             Phase::Idle { .. } | Phase::Returning { .. } | Phase::Failed { .. } => (None, now),
         };
-        self.start_missing(state);
+        self.start_missing(table);
         drop(guard);
         if let Some(job) = job {
             let outcome = failure::exited(&job.request_id, reason);
@@ -615,11 +514,11 @@ impl Pool {
     /// Process `id` was told to end and does.
     pub(super) fn stopped(self: &Arc<Self>, id: ProcessId) {
         let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(entry) = state.remove(id) else {
+        let table = &mut *guard;
+        let Some(entry) = table.remove(id) else {
             return;
         };
-        self.start_missing(state);
+        self.start_missing(table);
         drop(guard);
         match entry.phase {
             Phase::Running { job, .. }
@@ -635,9 +534,9 @@ impl Pool {
 
     // --- within --------------------------------------------------------------------
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         // The table is whole at every point that could panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls at once, beyond which callers are throttled.
@@ -648,38 +547,30 @@ impl Pool {
         }
     }
 
-    /// Gives `job` to idle process `id`, or back when its connection is lost.
-    fn wake(&self, state: &mut State, id: ProcessId, job: Job) -> Result<(), Job> {
+    /// Gives `job` to idle process `id`; it comes back when the connection is lost.
+    fn wake(&self, table: &mut Table, id: ProcessId, job: Job) -> Option<Job> {
         let now = Instant::now();
-        let Some(entry) = state.entries.get_mut(&id) else {
-            return Err(job);
+        let timeout = self.function.settings.timeout;
+        let Some(entry) = table.entries.get_mut(&id) else {
+            return Some(job);
         };
-        let returning = Phase::Returning {
-            since: now,
-            deadline: now + self.function.settings.timeout,
-            expected: false,
-        };
-        let wake = match std::mem::replace(&mut entry.phase, returning) {
+        let wake = match std::mem::replace(&mut entry.phase, Phase::lost(now, timeout)) {
             Phase::Idle { wake, .. } if !wake.is_closed() => wake,
-            Phase::Idle { .. } => return Err(job),
+            Phase::Idle { .. } => return Some(job),
             other => {
                 entry.phase = other;
-                return Err(job);
+                return Some(job);
             }
         };
-        let delivery = self.hand_over(entry, job, now, now + self.function.settings.timeout);
-        if wake.send(delivery).is_err() {
-            // Lost between the look and the sending: as above.
-            let returning = Phase::Returning {
-                since: now,
-                deadline: now + self.function.settings.timeout,
-                expected: false,
-            };
-            if let Phase::Running { job, .. } = std::mem::replace(&mut entry.phase, returning) {
-                return Err(job);
+        let delivery = self.hand_over(entry, job, now, now + timeout);
+        wake.send(delivery).err()?;
+        match std::mem::replace(&mut entry.phase, Phase::lost(now, timeout)) {
+            Phase::Running { job, .. } => Some(job),
+            other => {
+                entry.phase = other;
+                None
             }
         }
-        Ok(())
     }
 
     /// Makes `job` what `entry` runs.
@@ -711,19 +602,23 @@ impl Pool {
     }
 
     /// Starts processes for events that no process is on its way to.
-    fn start_missing(self: &Arc<Self>, state: &mut State) {
-        if state.life == Life::Closed {
+    fn start_missing(self: &Arc<Self>, table: &mut Table) {
+        if table.life == Life::Closed {
             return;
         }
         let most = self.function.options.max_processes.max(1);
         let most = most.min(self.concurrency());
-        let coming = state.starting() + state.returning(true);
-        let missing = (state.line.len() + state.events.len()).saturating_sub(coming);
+        let coming = table.starting() + table.returning();
+        let missing = (table.line.len() + table.events.len()).saturating_sub(coming);
         for _ in 0..missing {
-            if state.entries.len() >= most {
+            if table.entries.len() >= most {
                 break;
             }
-            let id = self.enter(state, Instant::now() + INIT_LIMIT, None);
+            let id = self.enter(
+                table,
+                Instant::now() + self.function.options.init_timeout,
+                None,
+            );
             self.live.send_modify(|live| *live += 1);
             let pool = Arc::clone(self);
             tokio::spawn(async move {
@@ -734,9 +629,9 @@ impl Pool {
     }
 
     /// Puts a process that is about to start on the table.
-    fn enter(&self, state: &mut State, until: Instant, bound: Option<Job>) -> ProcessId {
-        let id = state.next_id;
-        state.next_id += 1;
+    fn enter(&self, table: &mut Table, until: Instant, bound: Option<Job>) -> ProcessId {
+        let id = table.next_id;
+        table.next_id += 1;
         let entry = Entry {
             phase: Phase::Starting { until, bound },
             stop: Arc::new(Notify::new()),
@@ -745,7 +640,7 @@ impl Pool {
             started: Instant::now(),
             init: None,
         };
-        state.entries.insert(id, entry);
+        table.entries.insert(id, entry);
         id
     }
 
@@ -755,13 +650,13 @@ impl Pool {
             tokio::time::sleep(RETURN_PATIENCE).await;
             let now = Instant::now();
             let mut guard = self.lock();
-            let state = &mut *guard;
-            let has_work = !(state.line.is_empty() && state.events.is_empty());
-            if !has_work || state.returning(true) == 0 {
-                state.is_watched = false;
+            let table = &mut *guard;
+            let has_work = !(table.line.is_empty() && table.events.is_empty());
+            if !has_work || table.returning() == 0 {
+                table.is_watched = false;
                 return;
             }
-            for entry in state.entries.values_mut() {
+            for entry in table.entries.values_mut() {
                 if let Phase::Returning {
                     since, expected, ..
                 } = &mut entry.phase
@@ -770,7 +665,7 @@ impl Pool {
                     *expected = false;
                 }
             }
-            self.start_missing(state);
+            self.start_missing(table);
         }
     }
 
@@ -827,45 +722,6 @@ impl Pool {
                 "an event was lost"
             ),
         }
-    }
-}
-
-impl State {
-    fn running(&self) -> usize {
-        self.count(|phase| matches!(phase, Phase::Running { .. }))
-    }
-
-    fn starting(&self) -> usize {
-        self.count(|phase| matches!(phase, Phase::Starting { bound: None, .. }))
-    }
-
-    fn returning(&self, wanted: bool) -> usize {
-        self.count(
-            |phase| matches!(phase, Phase::Returning { expected, .. } if *expected == wanted),
-        )
-    }
-
-    // Counted anew each time: the table is short, and counters could go wrong.
-    fn count(&self, is: impl Fn(&Phase) -> bool) -> usize {
-        self.entries.values().filter(|e| is(&e.phase)).count()
-    }
-
-    fn take_job(&mut self) -> Option<Job> {
-        self.line.pop_front().or_else(|| self.events.pop_front())
-    }
-
-    /// Puts `job` where it was taken from.
-    fn return_job(&mut self, job: Job) {
-        if job.reply.is_some() {
-            self.line.push_front(job);
-        } else {
-            self.events.push_front(job);
-        }
-    }
-
-    fn remove(&mut self, id: ProcessId) -> Option<Entry> {
-        self.idle.retain(|&idle| idle != id);
-        self.entries.remove(&id)
     }
 }
 

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 
 use super::environment;
 use super::log_lines;
-use super::pool::{Due, Pool, ProcessId};
+use super::pool::{Due, Pool};
 use super::process_group::{Group, exit_reason};
 use super::runtime_api::RuntimeApi;
+use super::table::ProcessId;
 
 /// How long the log of a process that has ended is read on. A process that left
 /// its group may hold the pipes open for ever.

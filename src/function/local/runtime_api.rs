@@ -27,7 +27,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::failure;
-use super::pool::{Delivery, Pool, ProcessId, Refusal, Turn};
+use super::pool::{Pool, Refusal, Turn};
+use super::table::{Delivery, ProcessId};
 use crate::function::Outcome;
 
 /// Largest result in bytes: 6 MiB and 100 bytes, as in AWS's emulator.

@@ -213,7 +213,8 @@
 
   // --- calls -----------------------------------------------------------------
 
-  let onEmptyLoop = () => {};
+  // Before the handler is there: a module that waits for what never comes. 13 is Node's code for that.
+  let onEmptyLoop = () => { process.exitCode = 13; };
   let onUncaught = (error) => failInit(error, 129);
   let onRejection = (error) => failInit(error, 128);
   process.on('beforeExit', () => onEmptyLoop());

@@ -20,6 +20,17 @@ def tollgate_runtime():
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
 
+    # Compiled code is trusted by its source's second and size. A file saved twice in
+    # a second would stay as it was first: what was saved just now is not kept.
+    loader = getattr(sys.modules.get("_frozen_importlib_external"), "SourceFileLoader", None)
+    keep = getattr(loader, "_cache_bytecode", None)
+    if keep is not None:
+        def keep_settled(self, source_path, bytecode_path, data):
+            if time.time() - os.stat(source_path).st_mtime > 2:
+                keep(self, source_path, bytecode_path, data)
+
+        loader._cache_bytecode = keep_settled
+
     host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].split(":")
     connection = socket.create_connection((host, int(port)))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -35,7 +46,7 @@ def tollgate_runtime():
             end = data.find(b"\r\n\r\n")
             if end >= 0:
                 break
-            piece = connection.recv(262144)
+            piece = connection.recv(65536)
             if not piece:
                 # The gateway is gone.
                 os._exit(0)
