@@ -7,9 +7,27 @@
 //! is compiled into a plan once, and a request walks the plan.
 
 pub mod base;
+
 pub mod source;
 
 pub mod model;
 
+pub mod language;
+
+pub mod definition;
+
 pub mod event;
+
 pub mod function;
+
+pub mod integration;
+
+pub mod plan;
+
+pub mod gateway;
+
+pub mod server;
+
+pub mod cli;
+
+pub use gateway::Gateway;

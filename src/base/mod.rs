@@ -6,5 +6,5 @@ pub mod clock;
 pub mod id;
 
 pub use arn::FunctionArn;
-pub use body::Body;
+pub use body::{Body, BodyError, BodyFault};
 pub use clock::Clock;

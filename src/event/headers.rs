@@ -32,7 +32,7 @@ impl HeaderList {
     }
 
     /// Headers of an HTTP/2 message, whose names are lower case.
-    pub fn from_map(map: &http::HeaderMap) -> Self {
+    pub fn from_map(map: &::http::HeaderMap) -> Self {
         map.iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect()

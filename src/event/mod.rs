@@ -1,7 +1,16 @@
 //! What a function sees and answers, to and from HTTP.
 
+pub mod context_variables;
+pub mod exchange;
 pub mod headers;
+pub mod http;
+pub mod json;
+pub mod media_type;
+pub mod query;
 pub mod request;
+pub mod rest;
+pub mod template_inputs;
 
+pub use exchange::{ApiFacts, Exchange, PathParameter, RouteFacts};
 pub use headers::HeaderList;
 pub use request::{Malformed, ReceivedRequest, Scheme};

@@ -10,7 +10,7 @@ use crate::base::Body;
 #[derive(Debug)]
 pub struct ReceivedRequest {
     /// The method.
-    pub method: http::Method,
+    pub method: ::http::Method,
     /// The path as sent, `/` at least.
     pub path: String,
     /// The query as sent, without `?`; `None` where there is no `?`.
@@ -18,7 +18,7 @@ pub struct ReceivedRequest {
     /// Headers as sent.
     pub headers: HeaderList,
     /// HTTP/1.0, 1.1 or 2.
-    pub version: http::Version,
+    pub version: ::http::Version,
     /// Whether the connection is encrypted.
     pub scheme: Scheme,
     /// Host and port as the client names them (`Host`, or HTTP/2's `:authority`); empty without one.
@@ -65,6 +65,15 @@ pub enum Malformed {
     /// Two ways to tell where the body ends, or none that is clear.
     #[error("the body's length is ambiguous")]
     Framing,
+    /// The body went through a transfer coding that nobody here can undo.
+    #[error("the transfer coding is not supported")]
+    TransferCoding,
+    /// Another version than HTTP/1.0 and HTTP/1.1.
+    #[error("the HTTP version is not supported")]
+    Version,
+    /// A gateway is no tunnel.
+    #[error("CONNECT is not supported")]
+    Connect,
     /// No `Host`, two of them, or one that is no host.
     #[error("the Host header is missing, repeated or malformed")]
     Host,
@@ -81,14 +90,19 @@ pub enum Malformed {
 
 impl Malformed {
     /// The status that the client gets.
-    pub fn status(self) -> http::StatusCode {
+    pub fn status(self) -> ::http::StatusCode {
         match self {
             Self::RequestLine | Self::HeaderLine | Self::Framing | Self::Host => {
-                http::StatusCode::BAD_REQUEST
+                ::http::StatusCode::BAD_REQUEST
             }
-            Self::TargetTooLong => http::StatusCode::URI_TOO_LONG,
-            Self::HeadersTooLarge => http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Slow => http::StatusCode::REQUEST_TIMEOUT,
+            // RFC 9112, 6.1.
+            Self::TransferCoding => ::http::StatusCode::NOT_IMPLEMENTED,
+            Self::Version => ::http::StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            // As nginx answers it.
+            Self::Connect => ::http::StatusCode::METHOD_NOT_ALLOWED,
+            Self::TargetTooLong => ::http::StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => ::http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Slow => ::http::StatusCode::REQUEST_TIMEOUT,
         }
     }
 }

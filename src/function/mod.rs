@@ -5,7 +5,15 @@
 //! *integration* are the caller's business, the *function's own* timeout is
 //! kept here.
 
+pub mod aws;
+pub mod endpoint;
+pub mod handler;
+pub mod local;
+mod registry;
+
 use bytes::Bytes;
+
+pub use registry::{Function, FunctionRef, Functions, FunctionsOptions};
 
 /// How a function is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,12 +90,12 @@ pub enum InvokeError {
         detail: String,
     },
     /// The payload is over what Lambda takes (6 MB; 1 MB for `Event`).
-    #[error("the event of {size} bytes is over what function {name} may get")]
+    #[error("the event is over what function {name} may get: {detail}")]
     RequestTooLarge {
         /// The function.
         name: String,
-        /// The payload's bytes.
-        size: usize,
+        /// The payload's size, or what the service said.
+        detail: String,
     },
     /// The process could not be started: a missing interpreter, a missing file.
     #[error("function {name} cannot be started: {detail}")]
@@ -117,4 +125,51 @@ pub enum InvokeError {
         /// What the service said.
         detail: String,
     },
+}
+
+/// The error that an exception of Lambda's Invoke API stands for.
+///
+/// Source: Lambda API reference, "Invoke", section "Errors".
+fn service_error(name: &str, status: u16, code: &str, detail: String) -> InvokeError {
+    let name = name.to_owned();
+    match (code, status) {
+        ("ResourceNotFoundException", _) | ("", 404) => InvokeError::NotFound { name, detail },
+        ("TooManyRequestsException" | "EC2ThrottledException", _) | ("", 429) => {
+            InvokeError::Throttled { name, detail }
+        }
+        (
+            "AccessDeniedException"
+            | "UnrecognizedClientException"
+            | "ExpiredTokenException"
+            | "InvalidSignatureException"
+            | "MissingAuthenticationTokenException",
+            _,
+        )
+        | ("", 401 | 403) => InvokeError::AccessDenied { name, detail },
+        ("RequestTooLargeException", _) | ("", 413) => {
+            InvokeError::RequestTooLarge { name, detail }
+        }
+        _ => InvokeError::Service {
+            name,
+            status,
+            code: code.to_owned(),
+            detail,
+        },
+    }
+}
+
+/// An error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some errors print their cause themselves.
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -1,0 +1,384 @@
+//! From options to APIs: finds the definitions and the configuration, and reads them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use indexmap::IndexMap;
+use serde_json::{Value as Json, json};
+
+use super::common::{Common, Origin};
+use crate::base::id::stable_id;
+use crate::definition::openapi;
+use crate::definition::settings::{self, Configuration};
+use crate::model::settings::{FunctionPlace, Settings};
+use crate::model::{Api, ApiKind};
+use crate::source::{Diagnostics, Sources};
+
+/// Everything that was read, and what was found on the way.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The APIs, in the order of their definitions; whole only without errors among the findings.
+    pub apis: Vec<Api>,
+    /// The settings: flags over variables over the configuration file over defaults.
+    pub settings: Settings,
+    /// The files.
+    pub sources: Sources,
+    /// The findings, in the order of the files.
+    pub diagnostics: Diagnostics,
+    /// The definitions that were read.
+    pub definitions: Vec<PathBuf>,
+    /// The configuration file that was read.
+    pub config: Option<PathBuf>,
+    /// Lines for people on what was taken without being asked for.
+    pub notes: Vec<String>,
+    /// Each setting with its value and where it comes from.
+    pub effective: Vec<Effective>,
+}
+
+/// A setting, its value and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// Its name in the configuration: `stage.name`.
+    pub key: String,
+    /// Its value.
+    pub value: Json,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Reads definitions and configuration.
+///
+/// # Errors
+///
+/// Where there is nothing to read: no definition was named or found, or a file
+/// cannot be opened. What is wrong *in* a file is among the findings instead.
+pub fn load(common: &Common) -> Result<Loaded> {
+    let mut sources = Sources::new();
+    let mut diagnostics = Diagnostics::default();
+    let mut notes = Vec::new();
+    let (definitions, origin) = definitions(common)?;
+    if !matches!(origin, Origin::Flag(_)) {
+        let names: Vec<String> = definitions
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        notes.push(format!("definition: {}", names.join(", ")));
+    }
+    let config = config(common, &definitions);
+    let configuration = match &config {
+        Some(path) => {
+            if common.config.is_none() {
+                notes.push(format!("configuration: {}", path.display()));
+            }
+            match sources.add_path(path) {
+                Ok(file) => settings::read(&sources, file, &mut diagnostics),
+                Err(problem) if problem.code == "E0001" => return Err(refusal(&problem)),
+                Err(problem) => {
+                    diagnostics.push(problem);
+                    Configuration::default()
+                }
+            }
+        }
+        None => Configuration {
+            settings: Settings {
+                base_directory: std::env::current_dir().unwrap_or_default(),
+                ..Settings::default()
+            },
+            ..Configuration::default()
+        },
+    };
+    let Configuration {
+        mut settings,
+        given,
+    } = configuration;
+    overrule(&mut settings, common)?;
+    let mut apis: Vec<Api> = Vec::new();
+    for (index, path) in definitions.iter().enumerate() {
+        let file = match sources.add_path(path) {
+            Ok(file) => file,
+            Err(problem) if problem.code == "E0001" => return Err(refusal(&problem)),
+            Err(problem) => {
+                diagnostics.push(problem);
+                continue;
+            }
+        };
+        let Some(mut api) = openapi::read(&mut sources, file, &settings, &mut diagnostics) else {
+            continue;
+        };
+        if index > 0 {
+            // The configured id is the first API's.
+            api.id = stable_id(&api.title);
+        }
+        if apis.iter().any(|known| known.id == api.id) {
+            api.id = stable_id(&format!("{} {}", api.title, path.display()));
+        }
+        apis.push(api);
+    }
+    if common.lenient {
+        diagnostics.lenient();
+    }
+    diagnostics.sort();
+    let effective = effective(
+        common,
+        &settings,
+        given,
+        &apis,
+        &definitions,
+        origin,
+        &config,
+    );
+    Ok(Loaded {
+        apis,
+        settings,
+        sources,
+        diagnostics,
+        definitions,
+        config,
+        notes,
+        effective,
+    })
+}
+
+/// A finding about a file as an error of the program.
+fn refusal(problem: &crate::source::Diagnostic) -> anyhow::Error {
+    match &problem.help {
+        Some(help) => anyhow::anyhow!("{}; {help}", problem.message),
+        None => anyhow::anyhow!("{}", problem.message),
+    }
+}
+
+/// The definitions that were named, or those that are found.
+fn definitions(common: &Common) -> Result<(Vec<PathBuf>, Origin)> {
+    if !common.definitions.is_empty() {
+        return Ok((
+            common.definitions.clone(),
+            Origin::Flag("argument".to_owned()),
+        ));
+    }
+    if let Some(named) = std::env::var_os("TOLLGATE_DEFINITION").filter(|named| !named.is_empty()) {
+        let origin = Origin::Environment("TOLLGATE_DEFINITION".to_owned());
+        return Ok((std::env::split_paths(&named).collect(), origin));
+    }
+    let single = ["openapi.yaml", "openapi.yml", "openapi.json"];
+    if let Some(found) = single.iter().map(Path::new).find(|path| path.is_file()) {
+        return Ok((vec![found.to_owned()], Origin::Default));
+    }
+    let mut found: Vec<PathBuf> = std::fs::read_dir("openapi")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let kind = path.extension().unwrap_or_default();
+            let is_config = path.file_stem().is_some_and(|stem| stem == "tollgate");
+            ["yaml", "yml", "json"].iter().any(|known| kind == *known)
+                && !is_config
+                && path.is_file()
+        })
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        bail!(
+            "no definition: there is neither openapi.yaml, openapi.json nor openapi/*.yaml here; name one, as in `tollgate serve api.yaml`"
+        );
+    }
+    Ok((found, Origin::Default))
+}
+
+/// The configuration that was named, or the one beside the first definition or in the current folder.
+fn config(common: &Common, definitions: &[PathBuf]) -> Option<PathBuf> {
+    if common.config.is_some() {
+        return common.config.clone();
+    }
+    let beside = definitions
+        .first()
+        .and_then(|path| path.parent())
+        .map(Path::to_owned)
+        .unwrap_or_default();
+    [beside, PathBuf::new()]
+        .iter()
+        .flat_map(|folder| ["tollgate.yaml", "tollgate.yml"].map(|name| folder.join(name)))
+        .find(|path| path.is_file())
+}
+
+/// Puts flags and variables over the configuration.
+fn overrule(settings: &mut Settings, common: &Common) -> Result<()> {
+    if let Some(region) = &common.region {
+        settings.region.clone_from(region);
+    }
+    if let Some(kind) = common.api_type {
+        settings.api_type = Some(kind.into());
+    }
+    if let Some(stage) = &common.stage {
+        settings.stage_name = Some(stage.clone());
+    }
+    for (name, value) in common.stage_variables.iter().flat_map(|some| &some.0) {
+        settings.stage.variables.insert(name.clone(), value.clone());
+    }
+    if let Some(path) = &common.env_file {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the file {} of --env-file", path.display()))?;
+        let environment = environment(&text)
+            .with_context(|| format!("in the file {} of --env-file", path.display()))?;
+        for function in settings.functions.values_mut() {
+            if matches!(
+                function.place,
+                FunctionPlace::Runtime { .. } | FunctionPlace::Command { .. }
+            ) {
+                for (name, value) in &environment {
+                    function
+                        .environment
+                        .entry(name.clone())
+                        .or_insert_with(|| value.clone());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `NAME=VALUE` lines; `#` begins a comment line, `export` and quotes around a value are dropped.
+fn environment(text: &str) -> Result<IndexMap<String, String>> {
+    let mut variables = IndexMap::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start_matches('\u{feff}').trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let Some((name, value)) = line.split_once('=') else {
+            bail!("line {} is no NAME=VALUE", index + 1);
+        };
+        let name = name.trim();
+        let valid = !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !valid {
+            bail!("line {}: `{name}` is no variable's name", index + 1);
+        }
+        let value = value.trim();
+        let quoted = ['"', '\'']
+            .iter()
+            .find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+        variables.insert(name.to_owned(), quoted.unwrap_or(value).to_owned());
+    }
+    Ok(variables)
+}
+
+/// Each setting with where it comes from.
+fn effective(
+    common: &Common,
+    settings: &Settings,
+    mut given: IndexMap<String, crate::model::Spanned<Json>>,
+    apis: &[Api],
+    definitions: &[PathBuf],
+    definitions_origin: Origin,
+    config: &Option<PathBuf>,
+) -> Vec<Effective> {
+    let mut list = Vec::new();
+    let mut add = |key: &str, value: Json, origin: Option<Origin>| {
+        let from_file = given
+            .shift_remove(key)
+            .map(|given| Origin::File(given.span));
+        list.push(Effective {
+            key: key.to_owned(),
+            value,
+            origin: origin.or(from_file).unwrap_or(Origin::Default),
+        });
+    };
+    let flag = |id: &str| common.origins.get(id).cloned();
+    let paths: Vec<String> = definitions
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    add("definitions", json!(paths), Some(definitions_origin));
+    add(
+        "config",
+        json!(config.as_ref().map(|path| path.display().to_string())),
+        flag("config"),
+    );
+    add("region", json!(settings.region), flag("region"));
+    add("accountId", json!(settings.account_id), None);
+    let kinds: Vec<&str> = apis.iter().map(|api| kind_word(api.kind)).collect();
+    add("apiType", words(&kinds), flag("api_type"));
+    let ids: Vec<&str> = apis.iter().map(|api| api.id.as_str()).collect();
+    add("apiId", words(&ids), None);
+    let stages: Vec<String> = apis
+        .iter()
+        .map(|api| settings::stage_of(settings, api.kind).name)
+        .collect();
+    add("stage.name", words(&stages), flag("stage"));
+    let variables_origin = flag("stage_variables");
+    add(
+        "stage.variables",
+        texts(&settings.stage.variables),
+        variables_origin,
+    );
+    add(
+        "throttle.rateLimit",
+        json!(settings.throttle.rate_limit),
+        None,
+    );
+    add(
+        "throttle.burstLimit",
+        json!(settings.throttle.burst_limit),
+        None,
+    );
+    add(
+        "envFile",
+        json!(
+            common
+                .env_file
+                .as_ref()
+                .map(|path| path.display().to_string())
+        ),
+        flag("env_file"),
+    );
+    add("lenient", json!(common.lenient), flag("lenient"));
+    // What only the file can say.
+    list.extend(given.into_iter().map(|(key, value)| Effective {
+        key,
+        value: value.value,
+        origin: Origin::File(value.span),
+    }));
+    list
+}
+
+/// One value as itself, several as a list.
+fn words<T: serde::Serialize + PartialEq>(values: &[T]) -> Json {
+    match values {
+        [] => Json::Null,
+        [first, rest @ ..] if rest.iter().all(|other| other == first) => json!(first),
+        several => json!(several),
+    }
+}
+
+/// Names and texts as an object.
+pub(super) fn texts(map: &IndexMap<String, String>) -> Json {
+    map.iter()
+        .map(|(name, text)| (name.clone(), Json::String(text.clone())))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn kind_word(kind: ApiKind) -> &'static str {
+    match kind {
+        ApiKind::Rest => "rest",
+        ApiKind::Http => "http",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_file_has_names_and_values() {
+        let read = environment("# words\nA=1\nexport B='x y'\n\nC=\"a=b\"\nD=\n").unwrap();
+
+        let pairs: Vec<(&str, &str)> = read.iter().map(|(k, v)| (&**k, &**v)).collect();
+        assert_eq!(pairs, [("A", "1"), ("B", "x y"), ("C", "a=b"), ("D", "")]);
+        assert!(environment("nonsense").is_err());
+        assert!(environment("1A=x").is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! One request on its way: what was received, what it matched, and what the
+//! gateway found out since. `requestContext`, `$context` and the log read it.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use super::media_type::MediaTypes;
+use super::query::Query;
+use super::{HeaderList, ReceivedRequest};
+use crate::base::id;
+use crate::model::ApiKind;
+
+/// What is the same for every request of an API and stage.
+#[derive(Clone, Debug)]
+pub struct ApiFacts {
+    /// REST or HTTP.
+    pub kind: ApiKind,
+    /// The API's id.
+    pub api_id: String,
+    /// The owner's account.
+    pub account_id: String,
+    /// The region.
+    pub region: String,
+    /// The stage's name.
+    pub stage: String,
+    /// The deployment's id: six letters and digits.
+    pub deployment_id: String,
+    /// `stageVariables`.
+    pub stage_variables: IndexMap<String, String>,
+    /// Which media types are binary (REST).
+    pub binary_media_types: MediaTypes,
+}
+
+/// What is the same for every request of a route.
+#[derive(Clone, Debug)]
+pub struct RouteFacts {
+    /// The resource's id: six letters and digits (REST), the route key (HTTP).
+    pub resource_id: String,
+    /// The path as declared, `/pets/{id}`; `$default`.
+    pub resource_path: String,
+    /// `GET /pets/{id}`, `ANY /{proxy+}`, `$default`.
+    pub route_key: String,
+}
+
+/// A variable of the route's path.
+#[derive(Clone, Debug)]
+pub struct PathParameter<'p> {
+    /// Its name, without braces and `+`.
+    pub name: &'p str,
+    /// As sent.
+    pub raw: String,
+    /// As functions and templates see it: as sent (REST, recorded at AWS), decoded (HTTP).
+    pub value: String,
+}
+
+/// One request on its way through the gateway.
+#[derive(Debug)]
+pub struct Exchange<'p> {
+    /// The API and stage.
+    pub api: &'p ApiFacts,
+    /// The route, once one is found.
+    pub route: Option<&'p RouteFacts>,
+    /// The request; its body has been taken out.
+    pub request: ReceivedRequest,
+    /// The path that is matched: as sent, without the stage where the URL has it.
+    pub path: String,
+    /// The path with the stage, as `requestContext.path` shows it.
+    pub path_with_stage: String,
+    /// The route's variables.
+    pub path_parameters: Vec<PathParameter<'p>>,
+    /// `x-amzn-RequestId`; HTTP APIs use [`Exchange::extended_request_id`] for both.
+    pub request_id: String,
+    /// `x-amz-apigw-id`, `apigw-requestid`.
+    pub extended_request_id: String,
+    /// The `X-Amzn-Trace-Id` that goes on to the backend.
+    pub trace_id: String,
+    /// When it was received, since 1970.
+    pub received: Duration,
+    /// The API key that the request named, once it was accepted.
+    pub api_key: Option<(String, String)>,
+    query: OnceLock<Query>,
+}
+
+impl<'p> Exchange<'p> {
+    /// Begins with a received request.
+    ///
+    /// A client's `x-amzn-RequestId` is kept if it is a UUID, its
+    /// `X-Amzn-Trace-Id` is continued whole.
+    pub fn begin(
+        api: &'p ApiFacts,
+        request: ReceivedRequest,
+        path: String,
+        path_with_stage: String,
+        received: Duration,
+    ) -> Self {
+        let extended_request_id = id::extended_request_id();
+        let request_id = match api.kind {
+            ApiKind::Rest => match request.headers.first("x-amzn-requestid") {
+                Some(own) if id::is_uuid(&own) => own.into_owned(),
+                _ => id::request_id(),
+            },
+            ApiKind::Http => extended_request_id.clone(),
+        };
+        let trace_id = match request.headers.first("x-amzn-trace-id") {
+            Some(own) if own.contains("Root=") => own.into_owned(),
+            Some(own) if !own.is_empty() => format!("{};{own}", id::trace_root(received.as_secs())),
+            _ => id::trace_root(received.as_secs()),
+        };
+        Self {
+            api,
+            route: None,
+            request,
+            path,
+            path_with_stage,
+            path_parameters: Vec::new(),
+            request_id,
+            extended_request_id,
+            trace_id,
+            received,
+            api_key: None,
+            query: OnceLock::new(),
+        }
+    }
+
+    /// The request's headers as sent.
+    pub fn headers(&self) -> &HeaderList {
+        &self.request.headers
+    }
+
+    /// The query, decoded at the first call.
+    pub fn query(&self) -> &Query {
+        self.query
+            .get_or_init(|| Query::parse(self.request.query.as_deref().unwrap_or_default()))
+    }
+
+    /// A variable of the path.
+    pub fn path_parameter(&self, name: &str) -> Option<&PathParameter<'p>> {
+        self.path_parameters
+            .iter()
+            .find(|parameter| parameter.name == name)
+    }
+
+    /// The client's address as text.
+    pub fn source_ip(&self) -> String {
+        self.request.peer.ip().to_canonical().to_string()
+    }
+
+    /// The client's `User-Agent`.
+    pub fn user_agent(&self) -> Option<Cow<'_, str>> {
+        self.headers().last("user-agent")
+    }
+
+    /// The host asked for, without its port.
+    pub fn domain_name(&self) -> &str {
+        let host = self.request.host.as_str();
+        match host.rfind(':') {
+            // An IPv6 address stands in brackets, so a colon after one is the port's.
+            Some(colon) if !host[colon..].contains(']') => &host[..colon],
+            _ => host,
+        }
+    }
+
+    /// The first label of the host asked for; the whole of an IP address.
+    pub fn domain_prefix(&self) -> &str {
+        let domain = self.domain_name();
+        if domain.parse::<std::net::Ipv4Addr>().is_ok() {
+            return domain;
+        }
+        domain.split('.').next().unwrap_or_default()
+    }
+
+    /// `HTTP/1.1`, `HTTP/2.0`. An HTTP API always says `HTTP/1.1`
+    /// ("Customize HTTP API access logs").
+    pub fn protocol(&self) -> &'static str {
+        match (self.api.kind, self.request.version) {
+            (ApiKind::Rest, ::http::Version::HTTP_2) => "HTTP/2.0",
+            (ApiKind::Rest, ::http::Version::HTTP_10) => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        }
+    }
+
+    /// `12/Mar/2020:19:03:58 +0000`.
+    pub fn request_time(&self) -> String {
+        let seconds = i64::try_from(self.received.as_secs()).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_second(seconds) {
+            Ok(time) => time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Milliseconds since 1970.
+    pub fn request_time_epoch(&self) -> u128 {
+        self.received.as_millis()
+    }
+
+    /// `X-Forwarded-For` towards the backend: the client's own list and its address.
+    pub fn forwarded_for(&self) -> String {
+        let mut list: Vec<Cow<'_, str>> = self
+            .headers()
+            .all("x-forwarded-for")
+            .filter(|value| !value.is_empty())
+            .collect();
+        list.push(Cow::Owned(self.source_ip()));
+        list.join(", ")
+    }
+
+    /// The port the client connected to.
+    pub fn forwarded_port(&self) -> String {
+        self.request.local.port().to_string()
+    }
+
+    /// `http` or `https`.
+    pub fn forwarded_proto(&self) -> &'static str {
+        self.request.scheme.as_str()
+    }
+}

@@ -1,0 +1,154 @@
+//! The real Lambda, with the developer's own credentials.
+//!
+//! The SDK is loaded at the first call: reading profiles and root certificates
+//! takes time that a start without such a function must not pay, and no
+//! connection leaves the machine before a request asks for it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::config::retry::RetryConfig;
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::primitives::Blob;
+use tokio::sync::OnceCell;
+
+use super::{Invocation, InvocationType, InvokeError, Outcome};
+use crate::base::FunctionArn;
+
+/// How AWS is reached.
+#[derive(Clone, Debug, Default)]
+pub struct AwsOptions {
+    /// Region for functions whose ARN has none.
+    pub region: String,
+    /// Profile of the shared configuration files.
+    pub profile: Option<String>,
+    /// Endpoint instead of Lambda's own; `AWS_ENDPOINT_URL_LAMBDA` does the same.
+    pub endpoint: Option<String>,
+}
+
+/// Lambda's Invoke API through the AWS SDK.
+#[derive(Debug)]
+pub struct AwsLambda {
+    options: AwsOptions,
+    config: OnceCell<SdkConfig>,
+    // One client a region: a function's ARN says where it lives.
+    clients: Mutex<HashMap<String, Client>>,
+}
+
+impl AwsLambda {
+    /// Loads nothing yet.
+    pub fn new(options: AwsOptions) -> Self {
+        Self {
+            options,
+            config: OnceCell::new(),
+            clients: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Calls a function.
+    ///
+    /// # Errors
+    ///
+    /// What Lambda said, that there are no credentials, or that it cannot be reached.
+    pub async fn invoke(
+        &self,
+        arn: &FunctionArn,
+        invocation: Invocation,
+    ) -> Result<Outcome, InvokeError> {
+        let client = self.client(arn).await;
+        let name = if arn.account.is_empty() {
+            arn.name.clone()
+        } else {
+            arn.unqualified(&self.options.region, &arn.account)
+        };
+        let mut call = client
+            .invoke()
+            .function_name(name)
+            .set_qualifier(invocation.qualifier)
+            .invocation_type(invocation_type(invocation.invocation_type))
+            .payload(Blob::new(invocation.payload))
+            .set_client_context(invocation.client_context)
+            .customize();
+        if let Some(trace_id) = invocation.trace_id {
+            call = call.mutate_request(move |request| {
+                request
+                    .headers_mut()
+                    .insert("x-amzn-trace-id", trace_id.clone());
+            });
+        }
+        match call.send().await {
+            Ok(output) => Ok(Outcome {
+                status: u16::try_from(output.status_code).unwrap_or(200),
+                payload: output
+                    .payload
+                    .map(Blob::into_inner)
+                    .unwrap_or_default()
+                    .into(),
+                function_error: output.function_error,
+            }),
+            Err(error) => Err(self.invoke_error(&arn.name, error)),
+        }
+    }
+
+    async fn client(&self, arn: &FunctionArn) -> Client {
+        let config = self.config.get_or_init(|| self.load()).await;
+        let region = if arn.region.is_empty() {
+            &self.options.region
+        } else {
+            &arn.region
+        };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(region) {
+            return client.clone();
+        }
+        let mut builder = aws_sdk_lambda::config::Builder::from(config)
+            .region(Region::new(region.clone()))
+            // API Gateway calls once: a retry would run the function twice.
+            .retry_config(RetryConfig::disabled());
+        if let Some(endpoint) = &self.options.endpoint {
+            builder = builder.endpoint_url(endpoint);
+        }
+        let client = Client::from_conf(builder.build());
+        clients.insert(region.clone(), client.clone());
+        client
+    }
+
+    async fn load(&self) -> SdkConfig {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(self.options.region.clone()));
+        if let Some(profile) = &self.options.profile {
+            loader = loader.profile_name(profile);
+        }
+        loader.load().await
+    }
+
+    fn invoke_error(
+        &self,
+        name: &str,
+        error: SdkError<aws_sdk_lambda::operation::invoke::InvokeError>,
+    ) -> InvokeError {
+        let detail = super::chain(&error);
+        let name = name.to_owned();
+        match &error {
+            SdkError::ServiceError(service) => {
+                let status = service.raw().status().as_u16();
+                let code = service.err().code().unwrap_or_default();
+                let message = service.err().message().unwrap_or_default().to_owned();
+                super::service_error(&name, status, code, message)
+            }
+            // Credentials are asked for before anything is sent.
+            _ if detail.contains("redentials") => InvokeError::NoCredentials { name, detail },
+            _ => InvokeError::Unreachable { name, detail },
+        }
+    }
+}
+
+fn invocation_type(own: InvocationType) -> aws_sdk_lambda::types::InvocationType {
+    match own {
+        InvocationType::RequestResponse => aws_sdk_lambda::types::InvocationType::RequestResponse,
+        InvocationType::Event => aws_sdk_lambda::types::InvocationType::Event,
+        InvocationType::DryRun => aws_sdk_lambda::types::InvocationType::DryRun,
+    }
+}

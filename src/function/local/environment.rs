@@ -1,0 +1,209 @@
+//! The environment variables a function process gets: Lambda's, not the developer's.
+//!
+//! Source: Lambda developer guide, "Using Lambda environment variables" (defined
+//! runtime environment variables), and what the official runtime clients read.
+
+use indexmap::IndexMap;
+
+use super::Function;
+use super::launch::Launch;
+
+/// Where the developer's own AWS access comes from; passed on only when asked.
+const CREDENTIALS: [&str; 11] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
+
+/// What an operating system's programs need to find other programs and places.
+const SYSTEM: [&str; 6] = ["PATH", "HOME", "TMPDIR", "SystemRoot", "TEMP", "TMP"];
+
+/// All variables of a process of `function` whose Runtime API is at `runtime_api`
+/// (`host:port`).
+///
+/// In order of weight: what the Runtime API's client needs cannot be changed;
+/// then the function's own settings, then the variables for all functions, then
+/// Lambda's defaults. `outer` reads the gateway's own environment.
+pub(super) fn variables(
+    function: &Function,
+    launch: &Launch,
+    runtime_api: &str,
+    log_stream: &str,
+    outer: impl Fn(&str) -> Option<String>,
+) -> IndexMap<String, String> {
+    let options = &function.options;
+    let mut variables = IndexMap::new();
+    let mut set = |name: &str, value: &str| {
+        variables.insert(name.to_owned(), value.to_owned());
+    };
+
+    for name in SYSTEM {
+        if let Some(value) = outer(name) {
+            set(name, &value);
+        }
+    }
+    set("LANG", "en_US.UTF-8");
+    set("TZ", ":UTC");
+    set("AWS_REGION", &options.region);
+    set("AWS_DEFAULT_REGION", &options.region);
+    set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    if let Some(runtime) = &launch.runtime {
+        set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{runtime}"));
+    }
+    if options.pass_credentials {
+        for name in CREDENTIALS {
+            if let Some(value) = outer(name) {
+                set(name, &value);
+            }
+        }
+    } else {
+        // A function always has credentials at AWS. These open nothing, but let an
+        // SDK that is pointed at a local endpoint sign; HOME would lead it to the
+        // developer's profiles otherwise.
+        set("AWS_ACCESS_KEY_ID", "local");
+        set("AWS_SECRET_ACCESS_KEY", "local");
+        set("AWS_SESSION_TOKEN", "local");
+        set("AWS_CONFIG_FILE", NOWHERE);
+        set("AWS_SHARED_CREDENTIALS_FILE", NOWHERE);
+        set("AWS_EC2_METADATA_DISABLED", "true");
+    }
+
+    for (name, value) in options
+        .environment
+        .iter()
+        .chain(&function.settings.environment)
+    {
+        set(name, value);
+    }
+
+    set("AWS_LAMBDA_RUNTIME_API", runtime_api);
+    set("_HANDLER", &launch.handler);
+    set("LAMBDA_TASK_ROOT", &launch.directory.to_string_lossy());
+    set("AWS_LAMBDA_FUNCTION_NAME", &function.name);
+    set("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
+    set(
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        &function.settings.memory_size.to_string(),
+    );
+    set(
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        &format!("/aws/lambda/{}", function.name),
+    );
+    set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
+    variables
+}
+
+#[cfg(unix)]
+const NOWHERE: &str = "/dev/null";
+#[cfg(not(unix))]
+const NOWHERE: &str = "NUL";
+
+/// A log stream's name as Lambda makes them: `2026/11/02/[$LATEST]` and 32 hexadecimal digits.
+pub(super) fn log_stream(epoch: std::time::Duration) -> String {
+    let date = timestamp(epoch).strftime("%Y/%m/%d").to_string();
+    format!("{date}/[$LATEST]{:032x}", fastrand::u128(..))
+}
+
+/// `epoch` as a point in time; 1970 for one beyond the calendar.
+pub(super) fn timestamp(epoch: std::time::Duration) -> jiff::Timestamp {
+    i64::try_from(epoch.as_millis())
+        .ok()
+        .and_then(|milliseconds| jiff::Timestamp::from_millisecond(milliseconds).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::super::tests::function;
+    use super::super::{LocalOptions, launch::Launch};
+    use super::*;
+
+    fn launch() -> Launch {
+        Launch {
+            program: PathBuf::from("python3"),
+            arguments: Vec::new(),
+            directory: PathBuf::from("/code"),
+            handler: "app.handler".to_owned(),
+            runtime: Some("python3.12".to_owned()),
+        }
+    }
+
+    fn outer(name: &str) -> Option<String> {
+        match name {
+            "PATH" => Some("/bin".to_owned()),
+            "AWS_ACCESS_KEY_ID" => Some("AKIDREAL".to_owned()),
+            "AWS_PROFILE" => Some("work".to_owned()),
+            "EDITOR" => Some("vi".to_owned()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_developers_credentials_and_other_variables_stay_outside() {
+        let function = function(LocalOptions::default());
+
+        let variables = variables(&function, &launch(), "127.0.0.1:9", "stream", outer);
+
+        assert_eq!(variables["PATH"], "/bin");
+        assert_eq!(variables["AWS_ACCESS_KEY_ID"], "local");
+        assert!(!variables.contains_key("AWS_PROFILE"));
+        assert!(!variables.contains_key("EDITOR"));
+    }
+
+    #[test]
+    fn credentials_pass_when_asked() {
+        let function = function(LocalOptions {
+            pass_credentials: true,
+            ..LocalOptions::default()
+        });
+
+        let variables = variables(&function, &launch(), "127.0.0.1:9", "stream", outer);
+
+        assert_eq!(variables["AWS_ACCESS_KEY_ID"], "AKIDREAL");
+        assert_eq!(variables["AWS_PROFILE"], "work");
+        assert!(!variables.contains_key("AWS_CONFIG_FILE"));
+    }
+
+    #[test]
+    fn settings_outweigh_the_file_and_lambda_outweighs_settings() {
+        let mut function = function(LocalOptions {
+            environment: IndexMap::from([
+                ("A".to_owned(), "file".to_owned()),
+                ("B".to_owned(), "file".to_owned()),
+            ]),
+            ..LocalOptions::default()
+        });
+        function.settings.environment = IndexMap::from([
+            ("A".to_owned(), "settings".to_owned()),
+            ("TZ".to_owned(), "Europe/Rome".to_owned()),
+            ("AWS_LAMBDA_RUNTIME_API".to_owned(), "elsewhere".to_owned()),
+        ]);
+
+        let variables = variables(&function, &launch(), "127.0.0.1:9", "stream", outer);
+
+        assert_eq!(variables["A"], "settings");
+        assert_eq!(variables["B"], "file");
+        assert_eq!(variables["TZ"], "Europe/Rome");
+        assert_eq!(variables["AWS_LAMBDA_RUNTIME_API"], "127.0.0.1:9");
+        assert_eq!(variables["_HANDLER"], "app.handler");
+        assert_eq!(variables["AWS_EXECUTION_ENV"], "AWS_Lambda_python3.12");
+    }
+
+    #[test]
+    fn log_streams_are_named_by_date() {
+        let name = log_stream(Duration::from_secs(86_400));
+
+        assert!(name.starts_with("1970/01/02/[$LATEST]"), "{name}");
+    }
+}

@@ -1,0 +1,879 @@
+//! A function's processes, and which event goes to which of them.
+//!
+//! The pool is one table under one lock; nothing here waits. Four others act on it:
+//!
+//! * callers [`submit`](Pool::submit) events;
+//! * the Runtime API of each process ([`runtime_api`](super::runtime_api)) asks for the
+//!   [`next`](Pool::next) event and [`complete`](Pool::complete)s it;
+//! * the supervisor of each process ([`process`](super::process)) starts it, asks what is
+//!   [`due`](Pool::due) and tells how it [`exited`](Pool::exited);
+//! * the owner ends it all ([`close`](Pool::close), [`retire`](Pool::retire)).
+//!
+//! An event goes to the process that was used last; when none is idle it waits in
+//! line, and a process is started for it unless one is on its way already. A
+//! process takes from the line when it asks for its next event, so an event is never
+//! stuck behind a slow start while another process is free, and an event that was not
+//! handed over is not lost when a process ends.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::sync::{Notify, OnceCell, oneshot, watch};
+use tokio::time::Instant;
+
+use super::launch::{self, Launch};
+use super::log_lines::{Mark, Marks, Report};
+use super::{Function, failure, process};
+use crate::function::{InvokeError, Outcome};
+
+/// Calls of one function at once when it has no reserved concurrency; the
+/// account's. "Lambda quotas": concurrent executions 1,000.
+const ACCOUNT_CONCURRENCY: usize = 1_000;
+
+/// Events of the `Event` kind that may wait; Lambda's own queue is not bounded so,
+/// but memory is.
+const MOST_QUEUED_EVENTS: usize = 10_000;
+
+/// How long a process may start. "Lambda execution environment lifecycle": init phase 10 s.
+pub(super) const INIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a process that has answered is expected back before another is started
+/// for a waiting event.
+const RETURN_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Shortest sleep of a supervisor, for functions whose timeout is next to nothing.
+const SHORTEST_TICK: Duration = Duration::from_millis(5);
+
+/// What a caller waits for.
+pub(super) type Reply = Result<Outcome, InvokeError>;
+
+/// One event on its way.
+pub(super) struct Job {
+    pub(super) request_id: Arc<str>,
+    pub(super) payload: Bytes,
+    pub(super) arn: HeaderValue,
+    pub(super) trace_id: Option<HeaderValue>,
+    pub(super) client_context: Option<HeaderValue>,
+    /// Nobody waits for the result of an `Event` invocation.
+    pub(super) reply: Option<oneshot::Sender<Reply>>,
+}
+
+/// An event as it is handed to a process.
+pub(super) struct Delivery {
+    pub(super) request_id: Arc<str>,
+    pub(super) payload: Bytes,
+    pub(super) arn: HeaderValue,
+    pub(super) trace_id: Option<HeaderValue>,
+    pub(super) client_context: Option<HeaderValue>,
+    /// Since 1970.
+    pub(super) deadline: Duration,
+}
+
+/// One process of one pool.
+pub(super) type ProcessId = u64;
+
+/// The answer to a process that asks for its next event.
+pub(super) enum Turn {
+    /// Here is one.
+    Now(Delivery),
+    /// There is none yet.
+    Wait(Waiting),
+}
+
+/// A process that waits for its next event on an open connection.
+///
+/// Dropped when the connection is lost: what was sent to it meanwhile goes back in line.
+pub(super) struct Waiting {
+    pool: Arc<Pool>,
+    id: ProcessId,
+    event: oneshot::Receiver<Delivery>,
+}
+
+impl Waiting {
+    /// Waits; `None` when the process is being ended.
+    pub(super) async fn event(mut self) -> Option<Delivery> {
+        (&mut self.event).await.ok()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.event.close();
+        match self.event.try_recv() {
+            Ok(delivery) => self.pool.undelivered(self.id, Some(&delivery.request_id)),
+            // Taken, or the sender is gone with its entry.
+            Err(oneshot::error::TryRecvError::Closed) => {
+                self.pool.undelivered(self.id, None);
+            }
+            Err(oneshot::error::TryRecvError::Empty) => {
+                self.pool.undelivered(self.id, None);
+            }
+        }
+    }
+}
+
+/// Why a process's call is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Not now: a second `next`, or an init error after init.
+    OutOfTurn,
+    /// Not this invocation's id.
+    WrongId,
+}
+
+/// What a supervisor has to do.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// Ask again then.
+    Sleep(Instant),
+    /// End the process; it is off the table already.
+    Kill,
+    /// End the process and start another under the function's own timeout, for the
+    /// event that is bound to it.
+    Restart(ProcessId),
+}
+
+/// A process on the table.
+struct Entry {
+    phase: Phase,
+    /// Tells the supervisor to end the process.
+    stop: Arc<Notify>,
+    marks: Marks,
+    process: Option<u32>,
+    started: Instant,
+    /// What starting took, until a REPORT line has told it.
+    init: Option<Duration>,
+}
+
+enum Phase {
+    /// Before the first `next`.
+    Starting {
+        until: Instant,
+        /// The event whose time runs already, at a second try.
+        bound: Option<Job>,
+    },
+    /// Waits for an event.
+    Idle {
+        wake: oneshot::Sender<Delivery>,
+        since: Instant,
+    },
+    /// Has an event.
+    Running {
+        job: Job,
+        began: Instant,
+        deadline: Instant,
+    },
+    /// Has answered, and is expected to ask for the next event.
+    Returning {
+        since: Instant,
+        deadline: Instant,
+        /// Waiting events count on it.
+        expected: bool,
+    },
+    /// Has said that it cannot start; it is expected to exit.
+    Failed { until: Instant },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Open,
+    /// No new events; what is under way ends in its own time.
+    Retiring,
+    /// Everything ends now.
+    Closed,
+}
+
+struct State {
+    life: Life,
+    next_id: ProcessId,
+    entries: HashMap<ProcessId, Entry>,
+    /// Idle processes, the one used last at the end.
+    idle: Vec<ProcessId>,
+    /// Events that callers wait for.
+    line: VecDeque<Job>,
+    /// Events that nobody waits for: they come after those of the line.
+    events: VecDeque<Job>,
+    /// A task looks after processes that do not return.
+    is_watched: bool,
+}
+
+/// A function's processes.
+pub(super) struct Pool {
+    pub(super) function: Function,
+    launch: OnceCell<Launch>,
+    state: Mutex<State>,
+    /// Supervisors at work; the table may be empty before their processes have ended.
+    live: watch::Sender<usize>,
+}
+
+impl Pool {
+    pub(super) fn new(function: Function) -> Arc<Self> {
+        Arc::new(Self {
+            function,
+            launch: OnceCell::new(),
+            state: Mutex::new(State {
+                life: Life::Open,
+                next_id: 0,
+                entries: HashMap::new(),
+                idle: Vec::new(),
+                line: VecDeque::new(),
+                events: VecDeque::new(),
+                is_watched: false,
+            }),
+            live: watch::Sender::new(0),
+        })
+    }
+
+    /// What is started; found once, and looked for again as long as it cannot be found.
+    pub(super) async fn launch(&self) -> Result<&Launch, String> {
+        self.launch
+            .get_or_try_init(|| async {
+                let search_path = std::env::var_os("PATH");
+                launch::find(&self.function.settings, search_path.as_deref())?
+                    .resolve()
+                    .await
+            })
+            .await
+    }
+
+    // --- callers ---------------------------------------------------------------
+
+    /// Hands `job` to a process or puts it in line.
+    ///
+    /// # Errors
+    ///
+    /// The function's concurrency is used up, or the gateway is ending.
+    pub(super) fn submit(self: &Arc<Self>, job: Job) -> Result<(), InvokeError> {
+        let mut state = self.lock();
+        if state.life != Life::Open {
+            return Err(self.ending());
+        }
+        let limit = self.concurrency();
+        let is_event = job.reply.is_none();
+        let under_way = state.running() + state.line.len();
+        // Lambda lets events wait for their turn, unless there will never be one.
+        let is_full = match is_event {
+            true => limit == 0 || state.events.len() >= MOST_QUEUED_EVENTS,
+            false => under_way >= limit,
+        };
+        if is_full {
+            return Err(InvokeError::Throttled {
+                name: self.function.name.clone(),
+                detail: match self.function.settings.reserved_concurrency {
+                    Some(_) => format!("its reserved concurrency of {limit} is used up"),
+                    None => format!("{limit} calls are under way"),
+                },
+            });
+        }
+        let mut job = job;
+        let mut tries_idle = state.line.is_empty() && (!is_event || under_way < limit);
+        while tries_idle && let Some(id) = state.idle.pop() {
+            match self.wake(&mut state, id, job) {
+                Ok(()) => return Ok(()),
+                Err(returned) => job = returned,
+            }
+            tries_idle = !state.idle.is_empty();
+        }
+        if is_event {
+            state.events.push_back(job);
+        } else {
+            state.line.push_back(job);
+        }
+        self.start_missing(&mut state);
+        if state.returning(true) > 0 && !state.is_watched {
+            state.is_watched = true;
+            tokio::spawn(Arc::clone(self).watch_returning());
+        }
+        Ok(())
+    }
+
+    /// The ids of the operating system for the processes that run now.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let state = self.lock();
+        state.entries.values().filter_map(|e| e.process).collect()
+    }
+
+    /// Takes no more events; processes end when they have nothing to do.
+    pub(super) fn retire(&self) {
+        let mut state = self.lock();
+        if state.life == Life::Open {
+            state.life = Life::Retiring;
+            for entry in state.entries.values() {
+                if let Phase::Idle { .. } = entry.phase {
+                    entry.stop.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Ends everything: waiting callers get an error, processes are killed.
+    ///
+    /// Returns when the last process is gone, or after `patience`.
+    pub(super) async fn close(&self, patience: Duration) {
+        let (line, events) = {
+            let mut state = self.lock();
+            state.life = Life::Closed;
+            for entry in state.entries.values() {
+                entry.stop.notify_one();
+            }
+            (
+                std::mem::take(&mut state.line),
+                std::mem::take(&mut state.events),
+            )
+        };
+        for job in line.into_iter().chain(events) {
+            self.refuse(job, self.ending());
+        }
+        let mut live = self.live.subscribe();
+        // The sender lives in the pool: waiting for it can only time out.
+        let _ = tokio::time::timeout(patience, live.wait_for(|live| *live == 0)).await;
+    }
+
+    // --- the Runtime API ---------------------------------------------------------
+
+    /// A process asks for its next event.
+    pub(super) fn next(self: &Arc<Self>, id: ProcessId) -> Result<Turn, Refusal> {
+        let now = Instant::now();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(entry) = state.entries.get_mut(&id) else {
+            return Err(Refusal::OutOfTurn);
+        };
+        let mut bound = None;
+        match &mut entry.phase {
+            Phase::Starting { until, bound: job } => {
+                bound = job.take().map(|job| (job, *until));
+                entry.init = Some(now.duration_since(entry.started));
+            }
+            Phase::Returning { .. } => {}
+            Phase::Idle { .. } | Phase::Running { .. } | Phase::Failed { .. } => {
+                return Err(Refusal::OutOfTurn);
+            }
+        }
+        let is_bound = bound.is_some();
+        let waiting = bound.map(|(job, until)| (job, until)).or_else(|| {
+            let job = state
+                .line
+                .pop_front()
+                .or_else(|| state.events.pop_front())?;
+            Some((job, now + self.function.settings.timeout))
+        });
+        if let Some((job, deadline)) = waiting {
+            let began = if is_bound { entry.started } else { now };
+            return Ok(Turn::Now(self.hand_over(entry, job, began, deadline)));
+        }
+        if state.life == Life::Retiring {
+            entry.stop.notify_one();
+        }
+        let (wake, event) = oneshot::channel();
+        entry.phase = Phase::Idle { wake, since: now };
+        state.idle.push(id);
+        Ok(Turn::Wait(Waiting {
+            pool: Arc::clone(self),
+            id,
+            event,
+        }))
+    }
+
+    /// Whether process `id` owes the answer to `request_id`.
+    pub(super) fn owes(&self, id: ProcessId, request_id: &str) -> Result<(), Refusal> {
+        let state = self.lock();
+        match state.entries.get(&id).map(|entry| &entry.phase) {
+            Some(Phase::Running { job, .. }) if *job.request_id == *request_id => Ok(()),
+            Some(Phase::Starting { .. } | Phase::Failed { .. }) => Err(Refusal::OutOfTurn),
+            _ => Err(Refusal::WrongId),
+        }
+    }
+
+    /// Process `id` answers `request_id`; false when it does not owe that (any more).
+    pub(super) fn complete(&self, id: ProcessId, request_id: &str, outcome: Outcome) -> bool {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let Some(entry) = state.entries.get_mut(&id) else {
+            return false;
+        };
+        let deadline = match &entry.phase {
+            Phase::Running { job, deadline, .. } if *job.request_id == *request_id => *deadline,
+            _ => return false,
+        };
+        let phase = std::mem::replace(
+            &mut entry.phase,
+            Phase::Returning {
+                since: now,
+                deadline,
+                expected: true,
+            },
+        );
+        let init = entry.init.take();
+        let (marks, process) = (entry.marks.clone(), entry.process);
+        drop(state);
+        if let Phase::Running { job, began, .. } = phase {
+            let report = self.report(&job, now - began, init, process, &outcome);
+            if let Some(reply) = job.reply {
+                // A caller that has left does not wait for it.
+                let _ = reply.send(Ok(outcome));
+            }
+            marks.send(Mark::End(report));
+        }
+        true
+    }
+
+    /// Process `id` cannot start: `payload` says why.
+    pub(super) fn fail_init(&self, id: ProcessId, payload: Bytes) -> Result<(), Refusal> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(entry) = state.entries.get_mut(&id) else {
+            return Err(Refusal::OutOfTurn);
+        };
+        if !matches!(entry.phase, Phase::Starting { .. }) {
+            return Err(Refusal::OutOfTurn);
+        }
+        let failed = Phase::Failed {
+            until: Instant::now() + RETURN_PATIENCE,
+        };
+        let phase = std::mem::replace(&mut entry.phase, failed);
+        let marks = entry.marks.clone();
+        let job = match phase {
+            Phase::Starting { bound, .. } => bound.or_else(|| state.take_job()),
+            _ => None,
+        };
+        drop(guard);
+        marks.send(Mark::Trouble(format!(
+            "the function could not be loaded: {}",
+            failure::log_text(&payload)
+        )));
+        if let Some(Job {
+            reply: Some(reply), ..
+        }) = job
+        {
+            let _ = reply.send(Ok(failure::unhandled(payload)));
+        }
+        Ok(())
+    }
+
+    /// The connection on which process `id` waited is gone; `request_id` was sent to it in vain.
+    fn undelivered(self: &Arc<Self>, id: ProcessId, request_id: Option<&str>) {
+        let now = Instant::now();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(entry) = state.entries.get_mut(&id) else {
+            return;
+        };
+        let is_lost = match (&entry.phase, request_id) {
+            (Phase::Running { job, .. }, Some(request_id)) => *job.request_id == *request_id,
+            (Phase::Idle { wake, .. }, None) => wake.is_closed(),
+            _ => false,
+        };
+        if !is_lost {
+            return;
+        }
+        let returning = Phase::Returning {
+            since: now,
+            deadline: now + self.function.settings.timeout,
+            expected: false,
+        };
+        let phase = std::mem::replace(&mut entry.phase, returning);
+        state.idle.retain(|&idle| idle != id);
+        if let Phase::Running { job, .. } = phase {
+            state.return_job(job);
+        }
+        self.start_missing(state);
+    }
+
+    // --- supervisors -------------------------------------------------------------
+
+    /// What the supervisor of process `id` has to do now.
+    ///
+    /// It need not be told of every call: a call that begins after it has asked ends no
+    /// sooner than one timeout later, so a sleep of one timeout is never too long.
+    pub(super) fn due(self: &Arc<Self>, id: ProcessId) -> Due {
+        let now = Instant::now();
+        let timeout = self.function.settings.timeout.max(SHORTEST_TICK);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(entry) = state.entries.get(&id) else {
+            return Due::Kill;
+        };
+        let tick = now + timeout;
+        let end = match &entry.phase {
+            Phase::Starting { until, .. } | Phase::Failed { until } => *until,
+            Phase::Idle { since, .. } => *since + self.function.options.idle_timeout,
+            Phase::Running { deadline, .. } | Phase::Returning { deadline, .. } => *deadline,
+        };
+        if now < end {
+            return Due::Sleep(end.min(tick));
+        }
+        let Some(entry) = state.remove(id) else {
+            return Due::Kill;
+        };
+        let mut due = Due::Kill;
+        match entry.phase {
+            Phase::Starting { bound: None, .. } => {
+                let limit = INIT_LIMIT.as_secs();
+                entry.marks.send(Mark::Trouble(format!(
+                    "the process did not ask for an event in {limit} s; it is started again in the time of an invocation"
+                )));
+                // As Lambda does: init is repeated within the function's own timeout.
+                if let Some(job) = state.take_job() {
+                    due = Due::Restart(self.enter(state, now + timeout, Some(job)));
+                }
+            }
+            Phase::Starting {
+                bound: Some(job), ..
+            } => self.time_out(&entry.marks, job, now - entry.started, entry.process),
+            Phase::Running { job, began, .. } => {
+                self.time_out(&entry.marks, job, now - began, entry.process);
+            }
+            Phase::Idle { .. } | Phase::Returning { .. } | Phase::Failed { .. } => {}
+        }
+        self.start_missing(state);
+        due
+    }
+
+    /// Process `id` runs as the operating system's `process`, with `marks` for its log.
+    pub(super) fn started(&self, id: ProcessId, process: Option<u32>, marks: Marks) {
+        if let Some(entry) = self.lock().entries.get_mut(&id) {
+            entry.process = process;
+            entry.marks = marks;
+            let now = Instant::now();
+            // Finding the interpreter does not count.
+            if let Phase::Starting { until, .. } = &mut entry.phase {
+                *until += now - entry.started;
+            }
+            entry.started = now;
+        }
+    }
+
+    /// The notification by which process `id` is told to end.
+    pub(super) fn stop_signal(&self, id: ProcessId) -> Option<Arc<Notify>> {
+        let state = self.lock();
+        state.entries.get(&id).map(|entry| Arc::clone(&entry.stop))
+    }
+
+    /// Process `id` could not be started.
+    pub(super) fn cannot_start(self: &Arc<Self>, id: ProcessId, detail: &str) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(entry) = state.remove(id) else {
+            return;
+        };
+        let job = match entry.phase {
+            Phase::Starting { bound, .. } => bound.or_else(|| state.take_job()),
+            _ => None,
+        };
+        self.start_missing(state);
+        drop(guard);
+        entry
+            .marks
+            .send(Mark::Trouble(format!("cannot be started: {detail}")));
+        if let Some(job) = job {
+            let error = InvokeError::CannotStart {
+                name: self.function.name.clone(),
+                detail: detail.to_owned(),
+            };
+            self.refuse(job, error);
+        }
+    }
+
+    /// Process `id` has ended by itself; `reason` is that of [`process_group::exit_reason`].
+    ///
+    /// [`process_group::exit_reason`]: super::process_group::exit_reason
+    pub(super) fn exited(self: &Arc<Self>, id: ProcessId, reason: Option<&str>) {
+        let now = Instant::now();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(entry) = state.remove(id) else {
+            return;
+        };
+        let reason_text = reason.unwrap_or("exit status 0");
+        let (job, began) = match entry.phase {
+            Phase::Running { job, began, .. } => (Some(job), began),
+            Phase::Starting { bound, .. } => {
+                entry.marks.send(Mark::Trouble(format!(
+                    "the process ended before it asked for an event: {reason_text}"
+                )));
+                (bound.or_else(|| state.take_job()), entry.started)
+            }
+            Phase::Idle { .. } | Phase::Returning { .. } | Phase::Failed { .. } => (None, now),
+        };
+        self.start_missing(state);
+        drop(guard);
+        if let Some(job) = job {
+            let outcome = failure::exited(&job.request_id, reason);
+            let mut report = self.report(&job, now - began, entry.init, None, &outcome);
+            report.status = Some("error");
+            entry.marks.send(Mark::End(report));
+            if let Some(reply) = job.reply {
+                let _ = reply.send(Ok(outcome));
+            }
+        }
+    }
+
+    /// Process `id` was told to end and does.
+    pub(super) fn stopped(self: &Arc<Self>, id: ProcessId) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(entry) = state.remove(id) else {
+            return;
+        };
+        self.start_missing(state);
+        drop(guard);
+        match entry.phase {
+            Phase::Running { job, .. }
+            | Phase::Starting {
+                bound: Some(job), ..
+            } => self.refuse(job, self.ending()),
+            Phase::Starting { bound: None, .. }
+            | Phase::Idle { .. }
+            | Phase::Returning { .. }
+            | Phase::Failed { .. } => {}
+        }
+    }
+
+    // --- within --------------------------------------------------------------------
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The table is whole at every point that could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls at once, beyond which callers are throttled.
+    fn concurrency(&self) -> usize {
+        match self.function.settings.reserved_concurrency {
+            Some(reserved) => usize::try_from(reserved).unwrap_or(usize::MAX),
+            None => ACCOUNT_CONCURRENCY,
+        }
+    }
+
+    /// Gives `job` to idle process `id`, or back when its connection is lost.
+    fn wake(&self, state: &mut State, id: ProcessId, job: Job) -> Result<(), Job> {
+        let now = Instant::now();
+        let Some(entry) = state.entries.get_mut(&id) else {
+            return Err(job);
+        };
+        let returning = Phase::Returning {
+            since: now,
+            deadline: now + self.function.settings.timeout,
+            expected: false,
+        };
+        let wake = match std::mem::replace(&mut entry.phase, returning) {
+            Phase::Idle { wake, .. } if !wake.is_closed() => wake,
+            Phase::Idle { .. } => return Err(job),
+            other => {
+                entry.phase = other;
+                return Err(job);
+            }
+        };
+        let delivery = self.hand_over(entry, job, now, now + self.function.settings.timeout);
+        if wake.send(delivery).is_err() {
+            // Lost between the look and the sending: as above.
+            let returning = Phase::Returning {
+                since: now,
+                deadline: now + self.function.settings.timeout,
+                expected: false,
+            };
+            if let Phase::Running { job, .. } = std::mem::replace(&mut entry.phase, returning) {
+                return Err(job);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes `job` what `entry` runs.
+    fn hand_over(
+        &self,
+        entry: &mut Entry,
+        job: Job,
+        began: Instant,
+        deadline: Instant,
+    ) -> Delivery {
+        entry.marks.send(Mark::Start {
+            request_id: Arc::clone(&job.request_id),
+        });
+        let left = deadline.saturating_duration_since(Instant::now());
+        let delivery = Delivery {
+            request_id: Arc::clone(&job.request_id),
+            payload: job.payload.clone(),
+            arn: job.arn.clone(),
+            trace_id: job.trace_id.clone(),
+            client_context: job.client_context.clone(),
+            deadline: self.function.options.clock.since_epoch() + left,
+        };
+        entry.phase = Phase::Running {
+            job,
+            began,
+            deadline,
+        };
+        delivery
+    }
+
+    /// Starts processes for events that no process is on its way to.
+    fn start_missing(self: &Arc<Self>, state: &mut State) {
+        if state.life == Life::Closed {
+            return;
+        }
+        let most = self.function.options.max_processes.max(1);
+        let most = most.min(self.concurrency());
+        let coming = state.starting() + state.returning(true);
+        let missing = (state.line.len() + state.events.len()).saturating_sub(coming);
+        for _ in 0..missing {
+            if state.entries.len() >= most {
+                break;
+            }
+            let id = self.enter(state, Instant::now() + INIT_LIMIT, None);
+            self.live.send_modify(|live| *live += 1);
+            let pool = Arc::clone(self);
+            tokio::spawn(async move {
+                let _live = Live(&pool.live);
+                process::supervise(&pool, id).await;
+            });
+        }
+    }
+
+    /// Puts a process that is about to start on the table.
+    fn enter(&self, state: &mut State, until: Instant, bound: Option<Job>) -> ProcessId {
+        let id = state.next_id;
+        state.next_id += 1;
+        let entry = Entry {
+            phase: Phase::Starting { until, bound },
+            stop: Arc::new(Notify::new()),
+            marks: Marks::direct(Arc::from(self.function.name.as_str())),
+            process: None,
+            started: Instant::now(),
+            init: None,
+        };
+        state.entries.insert(id, entry);
+        id
+    }
+
+    /// Looks after waiting events that count on processes which do not come back.
+    async fn watch_returning(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(RETURN_PATIENCE).await;
+            let now = Instant::now();
+            let mut guard = self.lock();
+            let state = &mut *guard;
+            let has_work = !(state.line.is_empty() && state.events.is_empty());
+            if !has_work || state.returning(true) == 0 {
+                state.is_watched = false;
+                return;
+            }
+            for entry in state.entries.values_mut() {
+                if let Phase::Returning {
+                    since, expected, ..
+                } = &mut entry.phase
+                    && now - *since >= RETURN_PATIENCE
+                {
+                    *expected = false;
+                }
+            }
+            self.start_missing(state);
+        }
+    }
+
+    fn time_out(&self, marks: &Marks, job: Job, took: Duration, process: Option<u32>) {
+        let limit = self.function.settings.timeout;
+        let now = self.function.options.clock.since_epoch();
+        let outcome = failure::timed_out(&job.request_id, now, limit);
+        let mut report = self.report(&job, took, None, process, &outcome);
+        report.status = Some("timeout");
+        marks.send(Mark::End(report));
+        if let Some(reply) = job.reply {
+            let _ = reply.send(Ok(outcome));
+        }
+    }
+
+    fn report(
+        &self,
+        job: &Job,
+        duration: Duration,
+        init: Option<Duration>,
+        process: Option<u32>,
+        outcome: &Outcome,
+    ) -> Report {
+        Report {
+            request_id: Arc::clone(&job.request_id),
+            duration,
+            init,
+            memory_size: self.function.settings.memory_size,
+            failure: outcome
+                .function_error
+                .is_some()
+                .then(|| failure::log_text(&outcome.payload)),
+            process,
+            status: None,
+        }
+    }
+
+    fn ending(&self) -> InvokeError {
+        InvokeError::Unreachable {
+            name: self.function.name.clone(),
+            detail: "the gateway is ending".to_owned(),
+        }
+    }
+
+    fn refuse(&self, job: Job, error: InvokeError) {
+        match job.reply {
+            Some(reply) => {
+                let _ = reply.send(Err(error));
+            }
+            None => tracing::warn!(
+                function = %self.function.name,
+                request_id = %job.request_id,
+                error = %error,
+                "an event was lost"
+            ),
+        }
+    }
+}
+
+impl State {
+    fn running(&self) -> usize {
+        self.count(|phase| matches!(phase, Phase::Running { .. }))
+    }
+
+    fn starting(&self) -> usize {
+        self.count(|phase| matches!(phase, Phase::Starting { bound: None, .. }))
+    }
+
+    fn returning(&self, wanted: bool) -> usize {
+        self.count(
+            |phase| matches!(phase, Phase::Returning { expected, .. } if *expected == wanted),
+        )
+    }
+
+    // Counted anew each time: the table is short, and counters could go wrong.
+    fn count(&self, is: impl Fn(&Phase) -> bool) -> usize {
+        self.entries.values().filter(|e| is(&e.phase)).count()
+    }
+
+    fn take_job(&mut self) -> Option<Job> {
+        self.line.pop_front().or_else(|| self.events.pop_front())
+    }
+
+    /// Puts `job` where it was taken from.
+    fn return_job(&mut self, job: Job) {
+        if job.reply.is_some() {
+            self.line.push_front(job);
+        } else {
+            self.events.push_front(job);
+        }
+    }
+
+    fn remove(&mut self, id: ProcessId) -> Option<Entry> {
+        self.idle.retain(|&idle| idle != id);
+        self.entries.remove(&id)
+    }
+}
+
+/// A supervisor at work.
+struct Live<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|live| *live -= 1);
+    }
+}

@@ -1,0 +1,281 @@
+//! Which function runs where: the configuration's functions by name or ARN,
+//! everything else at AWS.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request};
+use indexmap::IndexMap;
+
+use super::aws::{AwsLambda, AwsOptions};
+use super::endpoint::EndpointFunction;
+use super::handler::{Handler, Handlers};
+use super::local::{LocalFunction, LocalOptions};
+use super::{Invocation, InvocationType, InvokeError, Outcome};
+use crate::base::FunctionArn;
+use crate::model::settings::{FunctionPlace, FunctionSettings};
+
+/// The largest event that Lambda takes for a synchronous call, and for an
+/// asynchronous one ("Lambda quotas").
+const EVENT_LIMIT: usize = 6 * 1024 * 1024;
+const ASYNCHRONOUS_EVENT_LIMIT: usize = 1024 * 1024;
+
+/// What all functions of a gateway share.
+#[derive(Clone, Debug, Default)]
+pub struct FunctionsOptions {
+    /// How the real Lambda is reached.
+    pub aws: AwsOptions,
+    /// Account for ARNs that have none.
+    pub account_id: String,
+    /// Folder that a function's `local:static/FOLDER` starts from.
+    pub directory: PathBuf,
+}
+
+impl FunctionsOptions {
+    fn local(&self) -> LocalOptions {
+        LocalOptions {
+            region: self.aws.region.clone(),
+            account_id: self.account_id.clone(),
+            ..LocalOptions::default()
+        }
+    }
+}
+
+/// A function that can be called.
+#[derive(Debug)]
+pub struct Function {
+    name: String,
+    place: Place,
+}
+
+enum Place {
+    Local(Arc<LocalFunction>),
+    Aws {
+        lambda: Arc<AwsLambda>,
+        arn: FunctionArn,
+    },
+    Endpoint(EndpointFunction),
+    Handler(Arc<dyn Handler>),
+    /// The configuration names a handler that is not there.
+    Missing(String),
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local(_) => f.write_str("Local"),
+            Self::Aws { arn, .. } => write!(f, "Aws({arn})"),
+            Self::Endpoint(endpoint) => endpoint.fmt(f),
+            Self::Handler(_) => f.write_str("Handler"),
+            Self::Missing(why) => write!(f, "Missing({why})"),
+        }
+    }
+}
+
+/// A function and the qualifier it is called with.
+#[derive(Clone, Debug)]
+pub struct FunctionRef {
+    function: Arc<Function>,
+    /// Alias or version.
+    pub qualifier: Option<String>,
+}
+
+impl FunctionRef {
+    /// The function's name.
+    pub fn name(&self) -> &str {
+        &self.function.name
+    }
+
+    /// The handler behind it, where it is one of this program.
+    pub fn handler(&self) -> Option<Arc<dyn Handler>> {
+        match &self.function.place {
+            Place::Handler(handler) => Some(Arc::clone(handler)),
+            _ => None,
+        }
+    }
+
+    /// Calls it.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be called; a function that fails is an [`Outcome`].
+    pub async fn invoke(&self, invocation: Invocation) -> Result<Outcome, InvokeError> {
+        let function = &self.function;
+        let limit = match invocation.invocation_type {
+            InvocationType::Event => ASYNCHRONOUS_EVENT_LIMIT,
+            InvocationType::RequestResponse | InvocationType::DryRun => EVENT_LIMIT,
+        };
+        if invocation.payload.len() > limit {
+            return Err(InvokeError::RequestTooLarge {
+                name: function.name.clone(),
+                detail: format!("{} bytes, the limit is {limit}", invocation.payload.len()),
+            });
+        }
+        match &function.place {
+            Place::Local(local) => local.invoke(invocation).await,
+            Place::Aws { lambda, arn } => lambda.invoke(arn, invocation).await,
+            Place::Endpoint(endpoint) => endpoint.invoke(invocation).await,
+            Place::Handler(handler) => {
+                invoke_handler(&function.name, handler.as_ref(), invocation).await
+            }
+            Place::Missing(why) => Err(InvokeError::CannotStart {
+                name: function.name.clone(),
+                detail: why.clone(),
+            }),
+        }
+    }
+}
+
+/// Gives a handler the event as the body of a POST; its answer's body is the result.
+async fn invoke_handler(
+    name: &str,
+    handler: &dyn Handler,
+    invocation: Invocation,
+) -> Result<Outcome, InvokeError> {
+    use http_body_util::BodyExt;
+
+    let mut request = Request::new(invocation.payload);
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    let response = handler.call(request).await;
+    let failed = !response.status().is_success();
+    let payload: Bytes = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|error| InvokeError::Unreachable {
+            name: name.to_owned(),
+            detail: error.to_string(),
+        })?
+        .to_bytes();
+    Ok(Outcome {
+        status: 200,
+        payload,
+        function_error: failed.then(|| "Unhandled".to_owned()),
+    })
+}
+
+/// All functions of a gateway. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Functions {
+    placed: Arc<IndexMap<String, Arc<Function>>>,
+    lambda: Arc<AwsLambda>,
+    handlers: Handlers,
+    options: Arc<FunctionsOptions>,
+}
+
+impl Functions {
+    /// Places the configuration's functions; starts and connects nothing.
+    pub fn new(
+        settings: &IndexMap<String, FunctionSettings>,
+        handlers: Handlers,
+        options: FunctionsOptions,
+    ) -> Self {
+        let placed = settings
+            .iter()
+            .map(|(key, settings)| {
+                // A key may be an ARN; the function is known by its name then.
+                let name = FunctionArn::parse(key).map_or_else(|| key.clone(), |arn| arn.name);
+                let place = match &settings.place {
+                    FunctionPlace::Endpoint { url } => {
+                        Place::Endpoint(EndpointFunction::new(&name, &url.value))
+                    }
+                    FunctionPlace::Handler { name } => {
+                        match handlers.find(&name.value, &options.directory) {
+                            Ok(handler) => Place::Handler(handler),
+                            Err(why) => Place::Missing(why),
+                        }
+                    }
+                    FunctionPlace::Runtime { .. } | FunctionPlace::Command { .. } => {
+                        Place::Local(LocalFunction::new(key, settings, options.local()))
+                    }
+                };
+                (key.clone(), Arc::new(Function { name, place }))
+            })
+            .collect();
+        let lambda = Arc::new(AwsLambda::new(options.aws.clone()));
+        Self {
+            placed: Arc::new(placed),
+            lambda,
+            handlers,
+            options: Arc::new(options),
+        }
+    }
+
+    /// Finds the function that an ARN names: the configuration's by the whole
+    /// ARN or by name, else the real one.
+    pub fn resolve(&self, arn: &FunctionArn) -> FunctionRef {
+        let unqualified = arn.unqualified(&self.options.aws.region, &self.options.account_id);
+        let placed = [
+            arn.to_string().as_str(),
+            unqualified.as_str(),
+            arn.name.as_str(),
+        ]
+        .iter()
+        .find_map(|key| self.placed.get(*key).cloned());
+        let function = placed.unwrap_or_else(|| {
+            let place = Place::Aws {
+                lambda: Arc::clone(&self.lambda),
+                arn: arn.clone(),
+            };
+            Arc::new(Function {
+                name: arn.name.clone(),
+                place,
+            })
+        });
+        FunctionRef {
+            function,
+            qualifier: arn.qualifier.clone(),
+        }
+    }
+
+    /// Finds a handler of this program by what stands after `local:`.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn handler(
+        &self,
+        name: &str,
+        directory: &std::path::Path,
+    ) -> Result<Arc<dyn Handler>, String> {
+        self.handlers.find(name, directory)
+    }
+
+    /// Ends every process that was started. Bounded in time.
+    pub async fn shutdown(&self) {
+        let ending = self
+            .local()
+            .map(|(_, local)| async move { local.shutdown().await });
+        futures_util::future::join_all(ending).await;
+    }
+
+    /// What keeps configured functions from starting, as far as that is told
+    /// without starting them: the function's key and the reason.
+    pub fn faults(&self) -> Vec<(&str, String)> {
+        let missing = self
+            .placed
+            .iter()
+            .filter_map(|(key, function)| match &function.place {
+                Place::Missing(why) => Some((key.as_str(), why.clone())),
+                _ => None,
+            });
+        let local = self
+            .local()
+            .filter_map(|(key, local)| Some((key, local.check().err()?)));
+        missing.chain(local).collect()
+    }
+
+    fn local(&self) -> impl Iterator<Item = (&str, &Arc<LocalFunction>)> {
+        self.placed
+            .iter()
+            .filter_map(|(key, function)| match &function.place {
+                Place::Local(local) => Some((key.as_str(), local)),
+                _ => None,
+            })
+    }
+}

@@ -1,0 +1,249 @@
+//! The phases of a request, in AWS's order. `docs/request-life.md` tells the same story.
+
+use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::{Response, StatusCode};
+use tracing::{error, warn};
+
+use super::choose::{Choice, NoChoice, choose};
+use super::gateway_response::{http_error, rest_error};
+use super::rejection::Rejection;
+use crate::base::{Body, Clock};
+use crate::event::query::decode_percent;
+use crate::event::{Exchange, PathParameter, ReceivedRequest};
+use crate::function::{InvokeError, chain};
+use crate::integration::bounded_body::{BoundedBody, PAYLOAD_LIMIT, read_whole};
+use crate::integration::{Answer, IntegrationError, RequestBody, body_error};
+use crate::model::ApiKind;
+use crate::plan::{ApiPlan, Plan, RoutePlan};
+
+/// Answers one request.
+pub(super) async fn handle(
+    plan: &Plan,
+    clock: &Clock,
+    mut request: ReceivedRequest,
+) -> Response<Body> {
+    let received = clock.since_epoch();
+    let body = std::mem::take(&mut request.body);
+    let malformed = request.malformed;
+    let (api, refused, choice) = match choose(plan, &request) {
+        Ok(choice) => (choice.api, None, Some(choice)),
+        Err(NoChoice::UnknownStage(api)) => (api, Some(unknown_stage(api, &request)), None),
+        Err(NoChoice::UnknownApi) => {
+            let refused = Rejection::UnknownApi {
+                host: request.host.clone(),
+            };
+            match plan.apis.first() {
+                Some(api) => (api, Some(refused), None),
+                None => return bare(StatusCode::NOT_FOUND),
+            }
+        }
+    };
+    let Choice {
+        path,
+        path_with_stage,
+        ..
+    } = choice.unwrap_or_else(|| {
+        let path = request.path.clone();
+        Choice {
+            api,
+            path: path.clone(),
+            path_with_stage: path,
+        }
+    });
+    let mut exchange = Exchange::begin(&api.facts, request, path, path_with_stage, received);
+    let refused = malformed.map(Rejection::Malformed).or(refused);
+    let answered = match refused {
+        Some(refused) => Err(refused),
+        None => run(api, &mut exchange, body).await,
+    };
+    finish(api, &exchange, answered)
+}
+
+/// Match, authorize, admit, read, validate, integrate: the first that refuses ends it.
+async fn run<'p>(
+    api: &'p ApiPlan,
+    exchange: &mut Exchange<'p>,
+    body: Body,
+) -> Result<Answer, Rejection> {
+    if api.endpoint_disabled {
+        return Err(Rejection::EndpointDisabled);
+    }
+    let route = find(api, exchange)?;
+    authorize(route)?;
+    let body = read(route, body).await?;
+    Ok(route.integration.call(exchange, body).await?)
+}
+
+/// Finds the route and what its variables matched.
+fn find<'p>(api: &'p ApiPlan, exchange: &mut Exchange<'p>) -> Result<&'p RoutePlan, Rejection> {
+    let found = api
+        .router
+        .find(exchange.request.method.as_str(), &exchange.path);
+    let Some(found) = found else {
+        return Err(Rejection::MissingRoute {
+            method: exchange.request.method.clone(),
+            path: exchange.path.clone(),
+        });
+    };
+    let route = &api.routes[found.route];
+    let decoded = api.facts.kind == ApiKind::Http;
+    exchange.path_parameters = route
+        .variables
+        .iter()
+        .zip(found.values)
+        .map(|(name, raw)| {
+            let value = if decoded {
+                decode_percent(raw).into_owned()
+            } else {
+                raw.to_owned()
+            };
+            PathParameter {
+                name,
+                raw: raw.to_owned(),
+                value,
+            }
+        })
+        .collect();
+    exchange.route = Some(&route.facts);
+    Ok(route)
+}
+
+/// Lets the caller pass, or not.
+fn authorize(route: &RoutePlan) -> Result<(), Rejection> {
+    match &route.closed {
+        None => Ok(()),
+        Some(reason) => Err(Rejection::Closed(reason.clone())),
+    }
+}
+
+/// Takes the body: whole where something needs it whole, else as it comes.
+/// Either way it is bounded.
+async fn read(route: &RoutePlan, body: Body) -> Result<RequestBody, Rejection> {
+    use http_body::Body as _;
+
+    if body.size_hint().lower() > PAYLOAD_LIMIT as u64 {
+        return Err(IntegrationError::PayloadTooLarge.into());
+    }
+    if body.is_end_stream() {
+        return Ok(RequestBody::Whole(bytes::Bytes::new()));
+    }
+    if route.integration.takes_streams() {
+        let exact = body.size_hint().exact().is_some();
+        // A body of known length is held to it by its connection.
+        let body = if exact {
+            body
+        } else {
+            Body::stream(BoundedBody::new(body, PAYLOAD_LIMIT, None))
+        };
+        return Ok(RequestBody::Streaming(body));
+    }
+    let bytes = read_whole(body, PAYLOAD_LIMIT).await.map_err(body_error)?;
+    Ok(RequestBody::Whole(bytes))
+}
+
+/// Puts the gateway's own headers on the answer, or makes the answer of a refusal.
+fn finish(
+    api: &ApiPlan,
+    exchange: &Exchange<'_>,
+    answered: Result<Answer, Rejection>,
+) -> Response<Body> {
+    let (mut response, with_trace_id) = match answered {
+        Ok(answer) => (answer.response, answer.with_trace_id),
+        Err(rejection) => {
+            log(exchange, &rejection);
+            let with_trace_id = rejection.after_integration();
+            let mut response = match api.facts.kind {
+                ApiKind::Rest => rest_error(&api.gateway_responses, exchange, &rejection),
+                ApiKind::Http => http_error(&rejection),
+            };
+            if must_close(&rejection) {
+                response
+                    .headers_mut()
+                    .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            (response, with_trace_id)
+        }
+    };
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    match api.facts.kind {
+        ApiKind::Rest => {
+            set("x-amzn-requestid", &exchange.request_id);
+            set("x-amz-apigw-id", &exchange.extended_request_id);
+            if with_trace_id {
+                set("x-amzn-trace-id", &exchange.trace_id);
+            }
+        }
+        ApiKind::Http => set("apigw-requestid", &exchange.extended_request_id),
+    }
+    if response.status() == StatusCode::NO_CONTENT || response.status() == StatusCode::NOT_MODIFIED
+    {
+        // Such an answer has no body (RFC 9110, 15.3.5 and 15.4.5).
+        response.headers_mut().remove(CONTENT_LENGTH);
+        *response.body_mut() = Body::Empty;
+    }
+    response
+}
+
+/// After these the rest of the request cannot be trusted or was not read.
+fn must_close(rejection: &Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::Malformed(_)
+            | Rejection::Integration(
+                IntegrationError::PayloadTooLarge | IntegrationError::ClientGone
+            )
+    )
+}
+
+/// A stage that the API does not have.
+fn unknown_stage(api: &ApiPlan, request: &ReceivedRequest) -> Rejection {
+    match api.facts.kind {
+        // Recorded: a REST API's endpoint says Forbidden where no stage is.
+        ApiKind::Rest => Rejection::UnknownApi {
+            host: request.host.clone(),
+        },
+        ApiKind::Http => Rejection::MissingRoute {
+            method: request.method.clone(),
+            path: request.path.clone(),
+        },
+    }
+}
+
+/// An answer where there is no API at all.
+fn bare(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    response
+}
+
+/// Tells the operator what the client is not told.
+fn log(exchange: &Exchange<'_>, rejection: &Rejection) {
+    let (method, path) = (exchange.request.method.as_str(), exchange.path.as_str());
+    let request_id = exchange.request_id.as_str();
+    let status = rejection.status(exchange.api.kind).as_u16();
+    match rejection {
+        Rejection::Integration(IntegrationError::Invoke(InvokeError::NoCredentials {
+            name,
+            detail,
+        })) => error!(
+            method,
+            path,
+            request_id,
+            status,
+            function = name.as_str(),
+            "function `{name}` is not in the configuration, so it was to be called at AWS, but there are no \
+             credentials ({detail}). Either run it here: add it under `functions:` in tollgate.yaml; or sign in: \
+             `aws sso login`, then start with --profile; or name an endpoint that speaks Lambda's Invoke API: \
+             --lambda-endpoint URL"
+        ),
+        Rejection::Integration(_) | Rejection::Closed(_) | Rejection::Internal(_) => {
+            error!(method, path, request_id, status, "{}", chain(rejection));
+        }
+        _ => warn!(method, path, request_id, status, "{}", chain(rejection)),
+    }
+}

@@ -1,0 +1,53 @@
+//! One request from match to answer.
+//!
+//! [`Gateway::answer`] is what a listener calls; [`handle`] lists the phases in
+//! AWS's order.
+
+mod choose;
+mod gateway_response;
+mod handle;
+mod rejection;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::Response;
+
+use crate::base::{Body, Clock};
+use crate::event::ReceivedRequest;
+use crate::plan::Plan;
+
+pub use rejection::{DefaultAnswer, Rejection};
+
+/// Answers requests by the plan that is in force.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    plan: Arc<ArcSwap<Plan>>,
+    clock: Clock,
+}
+
+impl Gateway {
+    /// Serves `plan`.
+    pub fn new(plan: Plan, clock: Clock) -> Self {
+        Self {
+            plan: Arc::new(ArcSwap::from_pointee(plan)),
+            clock,
+        }
+    }
+
+    /// Puts another plan in force. Requests under way keep the one they began with.
+    pub fn swap(&self, plan: Plan) {
+        self.plan.store(Arc::new(plan));
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// Answers one request. Never fails: what goes wrong is an answer, too.
+    pub async fn answer(&self, request: ReceivedRequest) -> Response<Body> {
+        let plan = self.plan.load_full();
+        handle::handle(&plan, &self.clock, request).await
+    }
+}

@@ -1,0 +1,171 @@
+//! Which headers pass, are dropped or are renamed, by kind of backend.
+//!
+//! Source: API Gateway developer guide, "Amazon API Gateway important notes",
+//! the table of header restrictions; refined by what was recorded at AWS.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// The backend's kind, as the table distinguishes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// `http`.
+    Http,
+    /// `http_proxy`.
+    HttpProxy,
+    /// `aws`, `aws_proxy`.
+    Lambda,
+    /// `mock`.
+    Mock,
+}
+
+/// What becomes of a response header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Sent as it is.
+    Pass,
+    /// Not sent.
+    Drop,
+    /// Sent as `x-amzn-remapped-NAME`.
+    Rename,
+}
+
+/// What becomes of a header that the backend (or, with `mapped`, a response
+/// parameter) sets.
+pub fn response_fate(name: &str, backend: Backend, mapped: bool) -> Fate {
+    match name {
+        "transfer-encoding" => Fate::Drop,
+        // A mapping may name these; recorded for mapped response headers.
+        "expect" | "host" | "proxy-authenticate" | "trailer" | "upgrade" if mapped => Fate::Rename,
+        "te" | "accept" if mapped => Fate::Pass,
+        "expect" | "host" | "proxy-authenticate" | "te" | "trailer" | "upgrade" => Fate::Drop,
+        "keep-alive" | "proxy-connection" => Fate::Drop,
+        "accept" if backend == Backend::Http => Fate::Drop,
+        "via" if backend != Backend::Http => Fate::Drop,
+        "authorization" | "connection" | "content-md5" | "max-forwards" | "www-authenticate"
+        | "user-agent" | "date" | "server" | "x-amzn-requestid" => Fate::Rename,
+        // The gateway frames its own answer; what the backend said stays visible.
+        "content-length" if mapped || backend == Backend::HttpProxy => Fate::Rename,
+        "content-length" => Fate::Drop,
+        _ => Fate::Pass,
+    }
+}
+
+/// Puts a response header into `headers` as the rules say.
+pub fn add_response_header(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    value: HeaderValue,
+    backend: Backend,
+    mapped: bool,
+) {
+    match response_fate(name.as_str(), backend, mapped) {
+        Fate::Drop => {}
+        Fate::Pass => {
+            headers.append(name, value);
+        }
+        Fate::Rename => {
+            if let Ok(renamed) =
+                HeaderName::from_bytes(format!("x-amzn-remapped-{name}").as_bytes())
+            {
+                headers.append(renamed, value);
+            }
+        }
+    }
+}
+
+/// Whether a REST API's HTTP integration keeps a request header from the backend.
+///
+/// `Host` is the backend's own, framing is the connection's.
+pub fn is_dropped_request_header(name: &str, backend: Backend) -> bool {
+    const ALWAYS: [&str; 14] = [
+        "connection",
+        "content-length",
+        "content-md5",
+        "expect",
+        "host",
+        "keep-alive",
+        "max-forwards",
+        "proxy-authenticate",
+        "proxy-connection",
+        "server",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let proxy_only = ["content-encoding", "via"];
+    ALWAYS
+        .iter()
+        .any(|dropped| name.eq_ignore_ascii_case(dropped))
+        || name.eq_ignore_ascii_case("www-authenticate")
+        || backend == Backend::HttpProxy
+            && proxy_only
+                .iter()
+                .any(|dropped| name.eq_ignore_ascii_case(dropped))
+}
+
+/// Headers that a connection keeps to itself (RFC 9110, 7.6.1).
+pub fn is_hop_header(name: &str) -> bool {
+    [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
+    .iter()
+    .any(|hop| name.eq_ignore_ascii_case(hop))
+}
+
+/// The headers that a message's `Connection` header names: they belong to that
+/// connection and go no further.
+pub fn connection_options(values: &[std::borrow::Cow<'_, str>]) -> Vec<String> {
+    values
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| !name.is_empty() && name != "close" && name != "keep-alive")
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_http_proxys_connection_headers_come_back_renamed() {
+        let mut headers = HeaderMap::new();
+        for name in ["date", "server", "content-length", "x-own", "expect"] {
+            add_response_header(
+                &mut headers,
+                HeaderName::from_static(name),
+                HeaderValue::from_static("1"),
+                Backend::HttpProxy,
+                false,
+            );
+        }
+
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "x-amzn-remapped-date",
+                "x-amzn-remapped-server",
+                "x-amzn-remapped-content-length",
+                "x-own"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_connection_names_is_this_connections() {
+        assert_eq!(
+            connection_options(&["close, X-Secret".into(), "keep-alive".into()]),
+            ["x-secret"]
+        );
+    }
+}

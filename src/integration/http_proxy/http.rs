@@ -1,0 +1,174 @@
+//! `http_proxy` of an HTTP API.
+//!
+//! Source: API Gateway developer guide, "Create HTTP proxy integrations for
+//! HTTP APIs"; `Forwarded` and `Via` as backends behind HTTP APIs printed them.
+
+use ::http::Method;
+use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use super::super::header_rules::{connection_options, is_hop_header};
+use super::super::uri::{UriTemplate, Value};
+use super::super::{Answer, IntegrationError, RequestBody};
+use super::{Connection, method_towards};
+use crate::event::Exchange;
+
+/// A compiled `http_proxy` integration of an HTTP API.
+#[derive(Debug)]
+pub struct HttpProxy {
+    /// How the backend is reached.
+    pub connection: Connection,
+    /// Its address.
+    pub uri: UriTemplate,
+    /// `None` repeats the client's method.
+    pub method: Option<Method>,
+    /// The `$default` route adds the request's path to the address.
+    pub add_path: bool,
+}
+
+impl HttpProxy {
+    /// Sends the request on.
+    ///
+    /// # Errors
+    ///
+    /// See [`Connection::send`]; and an address that does not work for this request.
+    pub async fn call(
+        &self,
+        exchange: &Exchange<'_>,
+        body: RequestBody,
+    ) -> Result<Answer, IntegrationError> {
+        let value = |name: &str| {
+            exchange
+                .path_parameter(name)
+                .map(|parameter| Value::Raw(parameter.raw.clone()))
+        };
+        let path = self.add_path.then_some(exchange.path.as_str());
+        let uri = self
+            .uri
+            .fill(
+                value,
+                path,
+                exchange.request.query.as_deref().unwrap_or_default(),
+            )
+            .map_err(|error| IntegrationError::Configuration(error.to_string()))?;
+        let headers = passed_headers(exchange, &body);
+        let method = method_towards(self.method.as_ref(), &exchange.request.method);
+        let mut response = self.connection.send(method, uri, headers, body).await?;
+        let named: Vec<_> = response
+            .headers()
+            .get_all("connection")
+            .iter()
+            .map(|value| {
+                crate::event::headers::text_of(value.as_bytes())
+                    .into_owned()
+                    .into()
+            })
+            .collect();
+        let options = connection_options(&named);
+        let dropped: Vec<HeaderName> = response
+            .headers()
+            .keys()
+            .filter(|name| {
+                is_hop_header(name.as_str()) || options.iter().any(|option| option == name.as_str())
+            })
+            .cloned()
+            .collect();
+        for name in dropped {
+            response.headers_mut().remove(name);
+        }
+        // Framing is made anew from the body.
+        response.headers_mut().remove(CONTENT_LENGTH);
+        Ok(Answer {
+            response,
+            with_trace_id: false,
+        })
+    }
+}
+
+/// The client's headers that go on, `X-Forwarded-*` folded into `Forwarded`.
+fn passed_headers(exchange: &Exchange<'_>, body: &RequestBody) -> HeaderMap {
+    let named: Vec<_> = exchange.headers().all("connection").collect();
+    let options = connection_options(&named);
+    let mut headers = HeaderMap::with_capacity(exchange.headers().len() + 4);
+    for (name, value) in exchange.headers().iter() {
+        let folded = [
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-proto",
+        ];
+        let own = [
+            "host",
+            "content-length",
+            "expect",
+            "forwarded",
+            "via",
+            "x-amzn-trace-id",
+        ];
+        if is_hop_header(name)
+            || folded
+                .iter()
+                .chain(&own)
+                .any(|own| name.eq_ignore_ascii_case(own))
+            || options
+                .iter()
+                .any(|option| name.eq_ignore_ascii_case(option))
+        {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(value),
+        ) {
+            headers.append(name, value);
+        }
+    }
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("forwarded", &forwarded(exchange));
+    set("via", "HTTP/1.1 AmazonAPIGateway");
+    set("x-amzn-trace-id", &exchange.trace_id);
+    let empty = matches!(body, RequestBody::Whole(bytes) if bytes.is_empty());
+    let announced_none = exchange.headers().last("content-length").as_deref() == Some("0");
+    if empty && announced_none && !headers.contains_key(CONTENT_TYPE) {
+        // "Amazon API Gateway important notes": such a request gets a content type.
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
+        );
+    }
+    headers
+}
+
+/// The `Forwarded` header: what came before, then this hop.
+fn forwarded(exchange: &Exchange<'_>) -> String {
+    let node = |address: &str| {
+        // RFC 7239, 6: an IPv6 address stands in brackets and quotes.
+        if address.contains(':') {
+            format!("\"[{address}]\"")
+        } else {
+            address.to_owned()
+        }
+    };
+    let mut elements: Vec<String> = exchange
+        .headers()
+        .all("forwarded")
+        .map(|value| value.into_owned())
+        .collect();
+    for value in exchange.headers().all("x-forwarded-for") {
+        let hops = value
+            .split(',')
+            .map(str::trim)
+            .filter(|hop| !hop.is_empty());
+        elements.extend(hops.map(|hop| format!("for={}", node(hop))));
+    }
+    elements.push(format!(
+        "for={};host={};proto={}",
+        node(&exchange.source_ip()),
+        exchange.request.host,
+        exchange.forwarded_proto()
+    ));
+    elements.join(", ")
+}

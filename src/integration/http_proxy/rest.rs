@@ -1,0 +1,166 @@
+//! `http_proxy` of a REST API.
+//!
+//! Source: API Gateway developer guide, "Set up HTTP integrations in API
+//! Gateway" and "Amazon API Gateway important notes"; which headers pass was
+//! recorded at AWS.
+
+use std::fmt::Write;
+
+use ::http::header::{HeaderMap, HeaderName, HeaderValue};
+use ::http::{Method, Response};
+
+use super::super::header_rules::{
+    Backend, add_response_header, connection_options, is_dropped_request_header,
+};
+use super::super::mapping::RequestMapping;
+use super::super::uri::{UriTemplate, encode_query};
+use super::super::{Answer, IntegrationError, RequestBody};
+use super::{Connection, method_towards};
+use crate::base::Body;
+use crate::event::Exchange;
+
+/// A compiled `http_proxy` integration of a REST API.
+#[derive(Debug)]
+pub struct HttpProxy {
+    /// How the backend is reached.
+    pub connection: Connection,
+    /// Its address.
+    pub uri: UriTemplate,
+    /// `None` repeats the client's method.
+    pub method: Option<Method>,
+    /// `requestParameters`.
+    pub mapping: RequestMapping,
+}
+
+impl HttpProxy {
+    /// Sends the request on.
+    ///
+    /// # Errors
+    ///
+    /// See [`Connection::send`]; and a mapping or address that does not work for
+    /// this request.
+    pub async fn call(
+        &self,
+        exchange: &Exchange<'_>,
+        body: RequestBody,
+    ) -> Result<Answer, IntegrationError> {
+        let whole = match &body {
+            RequestBody::Whole(bytes) => Some(bytes),
+            RequestBody::Streaming(_) => None,
+        };
+        let mapped = self.mapping.apply(exchange, whole)?;
+        let query = passed_query(exchange, &mapped.query);
+        let uri = self
+            .uri
+            .fill(|name| mapped.path_value(name), None, &query)
+            .map_err(|error| IntegrationError::Configuration(error.to_string()))?;
+        let mut headers = passed_headers(exchange);
+        gateway_headers(exchange, &mut headers);
+        mapped.put_headers(&mut headers, Backend::HttpProxy)?;
+        let method = method_towards(self.method.as_ref(), &exchange.request.method);
+        let answer = self.connection.send(method, uri, headers, body).await?;
+        Ok(Answer {
+            response: client_answer(answer),
+            with_trace_id: false,
+        })
+    }
+}
+
+/// The client's query as sent, less the parameters that a mapping sets, and the mapped ones.
+fn passed_query(exchange: &Exchange<'_>, mapped: &[(String, Vec<String>)]) -> String {
+    let raw = exchange.request.query.as_deref().unwrap_or_default();
+    if mapped.is_empty() {
+        return raw.to_owned();
+    }
+    let replaced = |piece: &str| {
+        let name = crate::event::query::decode_form(piece.split('=').next().unwrap_or_default());
+        mapped.iter().any(|(mapped, _)| *mapped == name)
+    };
+    let mut query = String::with_capacity(raw.len() + 32);
+    for piece in raw
+        .split('&')
+        .filter(|piece| !piece.is_empty() && !replaced(piece))
+    {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.push_str(piece);
+    }
+    append_query(&mut query, mapped);
+    query
+}
+
+/// Adds mapped parameters to a query.
+pub(in super::super) fn append_query(query: &mut String, mapped: &[(String, Vec<String>)]) {
+    for (name, values) in mapped {
+        for value in values {
+            if !query.is_empty() {
+                query.push('&');
+            }
+            let _ = write!(query, "{}={}", encode_query(name), encode_query(value));
+        }
+    }
+}
+
+/// The client's headers that go on.
+fn passed_headers(exchange: &Exchange<'_>) -> HeaderMap {
+    let named: Vec<_> = exchange.headers().all("connection").collect();
+    let options = connection_options(&named);
+    let mut headers = HeaderMap::with_capacity(exchange.headers().len() + 6);
+    for (name, value) in exchange.headers().iter() {
+        let own = [
+            "x-amzn-trace-id",
+            "x-forwarded-for",
+            "x-forwarded-port",
+            "x-forwarded-proto",
+        ];
+        if is_dropped_request_header(name, Backend::HttpProxy)
+            || own.iter().any(|own| name.eq_ignore_ascii_case(own))
+            || options
+                .iter()
+                .any(|option| name.eq_ignore_ascii_case(option))
+        {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(value),
+        ) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// What the gateway tells a backend about itself and the client.
+fn gateway_headers(exchange: &Exchange<'_>, headers: &mut HeaderMap) {
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("x-amzn-apigateway-api-id", &exchange.api.api_id);
+    set("x-amzn-trace-id", &exchange.trace_id);
+    set("x-forwarded-for", &exchange.forwarded_for());
+    set("x-forwarded-port", &exchange.forwarded_port());
+    set("x-forwarded-proto", exchange.forwarded_proto());
+}
+
+/// The backend's answer with AWS's renaming and dropping.
+fn client_answer(answer: Response<Body>) -> Response<Body> {
+    let (parts, body) = answer.into_parts();
+    let mut headers = HeaderMap::with_capacity(parts.headers.len());
+    let mut last: Option<HeaderName> = None;
+    for (name, value) in parts.headers {
+        // A repeated header comes without its name.
+        let Some(name) = name.or_else(|| last.clone()) else {
+            continue;
+        };
+        last = Some(name.clone());
+        add_response_header(&mut headers, name, value, Backend::HttpProxy, false);
+    }
+    let mut response = Response::new(body);
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = headers;
+    response
+}

@@ -1,0 +1,187 @@
+//! Model to plan.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{ApiPlan, GatewayResponses, Plan, RoutePlan, Router, integration, unsupported};
+use crate::base::id::stable_id;
+use crate::event::media_type::MediaTypes;
+use crate::event::{ApiFacts, RouteFacts};
+use crate::function::Functions;
+use crate::integration::Integration;
+use crate::integration::client::HttpClient;
+use crate::model::settings::Settings;
+use crate::model::{Api, ApiKind, Route};
+use crate::source::{Diagnostic, Diagnostics};
+
+/// What compiling takes besides the model.
+#[derive(Debug)]
+pub struct Compiler<'c> {
+    /// The gateway's configuration.
+    pub settings: &'c Settings,
+    /// Where functions run.
+    pub functions: &'c Functions,
+    /// Connections to HTTP backends.
+    pub client: &'c HttpClient,
+    /// Folder that `local:static/FOLDER` of a document starts from, by API.
+    pub directories: &'c [std::path::PathBuf],
+}
+
+/// Compiles every API.
+///
+/// The plan is complete even where there are errors, so that all of them are
+/// found in one go; it may be served when `diagnostics` has none.
+pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Plan {
+    let mut plan = Plan::default();
+    for (index, api) in apis.iter().enumerate() {
+        let directory = compiler
+            .directories
+            .get(index)
+            .map_or(Path::new("."), |path| path.as_path());
+        let compiled = compile_api(api, compiler, directory, diagnostics);
+        let twin = plan
+            .apis
+            .iter()
+            .any(|other: &ApiPlan| other.facts.api_id == compiled.facts.api_id);
+        if twin {
+            let message = format!(
+                "two APIs have the id `{}`, so one of them cannot be reached",
+                compiled.facts.api_id
+            );
+            let help = "give one of the documents another `info.title`";
+            diagnostics.push(Diagnostic::error("E0504", message).at(api.span).help(help));
+        }
+        plan.apis.push(compiled);
+    }
+    plan
+}
+
+fn compile_api(
+    api: &Api,
+    compiler: &Compiler<'_>,
+    directory: &Path,
+    diagnostics: &mut Diagnostics,
+) -> ApiPlan {
+    let settings = compiler.settings;
+    let stage = settings
+        .stage_name
+        .clone()
+        .unwrap_or_else(|| default_stage(api.kind).to_owned());
+    let facts = ApiFacts {
+        kind: api.kind,
+        api_id: api.id.clone(),
+        account_id: settings.account_id.clone(),
+        region: settings.region.clone(),
+        deployment_id: stable_id(&format!("{}/{stage}", api.id))[..6].to_owned(),
+        stage,
+        stage_variables: settings.stage.variables.clone(),
+        binary_media_types: MediaTypes::new(api.binary_media_types.iter().map(String::as_str)),
+    };
+    unsupported::report_api(api, settings, diagnostics);
+    let mut router = Router::new(api.kind);
+    let mut routes = Vec::with_capacity(api.routes.len());
+    for route in &api.routes {
+        if router
+            .add(route.method.as_deref(), &route.path, routes.len())
+            .is_err()
+        {
+            let message = format!("the route {} is there twice", route_key(route));
+            diagnostics.push(Diagnostic::error("E0503", message).at(route.span));
+            continue;
+        }
+        routes.push(compile_route(
+            api,
+            route,
+            &facts,
+            compiler,
+            directory,
+            diagnostics,
+        ));
+    }
+    ApiPlan {
+        facts,
+        router,
+        routes,
+        gateway_responses: GatewayResponses::compile(&api.gateway_responses, diagnostics),
+        endpoint_disabled: api.disable_execute_api_endpoint,
+    }
+}
+
+fn compile_route(
+    api: &Api,
+    route: &Route,
+    facts: &ApiFacts,
+    compiler: &Compiler<'_>,
+    directory: &Path,
+    diagnostics: &mut Diagnostics,
+) -> RoutePlan {
+    let route_key = route_key(route);
+    let resource_id = match api.kind {
+        ApiKind::Rest => stable_id(&format!("{}{}", api.id, route.path))[..6].to_owned(),
+        ApiKind::Http => route_key.clone(),
+    };
+    let closed = unsupported::report_route(api, route, diagnostics);
+    let integration = match &route.integration {
+        Some(integration) => {
+            let compile = integration::Compile {
+                api,
+                route,
+                facts,
+                compiler,
+                directory,
+            };
+            compile.integration(integration, diagnostics)
+        }
+        // The reader has said so.
+        None => Integration::Misconfigured {
+            reason: format!("the route {route_key} has no integration"),
+        },
+    };
+    RoutePlan {
+        facts: RouteFacts {
+            resource_id,
+            resource_path: route.path.clone(),
+            route_key,
+        },
+        variables: variables(&route.path),
+        closed,
+        integration,
+    }
+}
+
+/// `GET /pets/{id}`, `ANY /x`, `$default`.
+pub(super) fn route_key(route: &Route) -> String {
+    if route.path == "$default" {
+        return route.path.clone();
+    }
+    format!(
+        "{} {}",
+        route.method.as_deref().unwrap_or("ANY"),
+        route.path
+    )
+}
+
+/// The names of a path's variables.
+fn variables(path: &str) -> Vec<String> {
+    path.split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| name.trim_end_matches('+').to_owned())
+        .collect()
+}
+
+/// The stage that is served where none is named.
+pub(crate) fn default_stage(kind: ApiKind) -> &'static str {
+    match kind {
+        ApiKind::Rest => "dev",
+        ApiKind::Http => "$default",
+    }
+}
+
+/// The integration timeout where none is set: 29 s (REST) and 30 s (HTTP)
+/// ("Amazon API Gateway quotas").
+pub(super) fn default_timeout(kind: ApiKind) -> Duration {
+    match kind {
+        ApiKind::Rest => Duration::from_secs(29),
+        ApiKind::Http => Duration::from_secs(30),
+    }
+}

@@ -1,0 +1,82 @@
+//! The plan: everything that can be decided before the first request.
+//!
+//! Readers give a [`model`](crate::model), [`compile`] makes a [`Plan`] of it,
+//! once. It is immutable and shared; a reload builds a whole new one beside it
+//! and swaps.
+
+mod compile;
+pub mod gateway_response;
+mod integration;
+pub mod router;
+mod unsupported;
+
+use crate::event::{ApiFacts, RouteFacts};
+use crate::integration::Integration;
+
+pub use compile::{Compiler, compile};
+pub use gateway_response::GatewayResponses;
+pub use router::Router;
+
+/// All APIs that are served, the first one also at the bare address.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// In the order they were given.
+    pub apis: Vec<ApiPlan>,
+}
+
+/// One API, ready for requests.
+#[derive(Debug)]
+pub struct ApiPlan {
+    /// What every event and variable tells of it.
+    pub facts: ApiFacts,
+    /// Finds a route.
+    pub router: Router,
+    /// Routes, by the router's index.
+    pub routes: Vec<RoutePlan>,
+    /// Answers that the gateway gives itself (REST).
+    pub gateway_responses: GatewayResponses,
+    /// `disableExecuteApiEndpoint`.
+    pub endpoint_disabled: bool,
+}
+
+/// One route, ready for requests.
+#[derive(Debug)]
+pub struct RoutePlan {
+    /// What every event and variable tells of it.
+    pub facts: RouteFacts,
+    /// The names of its path's variables, in the order of the path.
+    pub variables: Vec<String>,
+    /// Why nobody may pass, where the route's protection cannot be built.
+    pub closed: Option<String>,
+    /// The backend.
+    pub integration: Integration,
+}
+
+impl Plan {
+    /// The API that a host name asks for: `{apiId}.execute-api.localhost` and
+    /// AWS's own form. `None` when the host names no API.
+    pub fn api_of_host(&self, host: &str) -> Option<HostChoice<'_>> {
+        let label = host.split('.').next().unwrap_or_default();
+        let names_an_api = host.len() > label.len()
+            && host[label.len()..]
+                .get(..".execute-api.".len())
+                .is_some_and(|rest| rest.eq_ignore_ascii_case(".execute-api."));
+        if !names_an_api {
+            return None;
+        }
+        let found = self
+            .apis
+            .iter()
+            .find(|api| api.facts.api_id.eq_ignore_ascii_case(label));
+        Some(found.map_or(HostChoice::Unknown, HostChoice::Api))
+    }
+}
+
+/// What a host in the `execute-api` form names.
+#[derive(Debug)]
+pub enum HostChoice<'p> {
+    /// An API that is served.
+    Api(&'p ApiPlan),
+    /// No API of that id.
+    Unknown,
+}

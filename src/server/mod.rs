@@ -1,0 +1,62 @@
+//! The server: listeners, the accept loop, and strict reading of HTTP/1 heads.
+//!
+//! A client's bytes take this way: [`Listeners`] accept a connection,
+//! `connection` tells HTTP/1 from HTTP/2 by its first bytes, and hyper runs the
+//! protocol. Between the socket and hyper's HTTP/1 sits `recorder`: it reads
+//! each request's head itself ([`head`]), refuses what two readers could
+//! understand in two ways, keeps the header names as the client spelt them, and
+//! hands hyper a plain head of its own making in place of the client's. So
+//! hyper never reads a byte of a head that a stranger wrote, and where a
+//! request ends is decided in one place.
+//!
+//! What a request means is the service's business: it gets a
+//! [`ReceivedRequest`](crate::event::ReceivedRequest), also for a head that was
+//! refused (`malformed` is set then, and the connection ends after the answer).
+
+mod accept;
+mod alarm;
+mod assemble;
+mod authority;
+mod chunked;
+mod connection;
+mod embed;
+pub mod head;
+mod listen;
+mod options;
+mod recorder;
+mod stall;
+
+pub use accept::{Ended, serve};
+pub use assemble::{Extras, assemble};
+pub use embed::{BuildError, Builder, Running, service};
+pub use listen::{BindError, Listeners};
+pub use options::Options;
+
+use std::future::Future;
+
+use http::Response;
+
+use crate::base::Body;
+use crate::event::ReceivedRequest;
+
+/// What answers requests: any `Fn(ReceivedRequest) -> impl Future<Output = Response<Body>>`
+/// that can be cloned, once for each connection and request.
+pub trait Service: Clone + Send + 'static {
+    /// The answer to come.
+    type Future: Future<Output = Response<Body>> + Send;
+
+    /// Answers one request.
+    fn call(&self, request: ReceivedRequest) -> Self::Future;
+}
+
+impl<S, F> Service for S
+where
+    S: Fn(ReceivedRequest) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send,
+{
+    type Future = F;
+
+    fn call(&self, request: ReceivedRequest) -> F {
+        self(request)
+    }
+}
