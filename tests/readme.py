@@ -45,9 +45,9 @@ def main():
     text = README.read_text(encoding="utf-8")
     pieces, position, wrong, ran = [], 0, 0, 0
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
-        session = Session(stack, scratch)
+        scene = Scene(stack, scratch)
         for block in BLOCK.finditer(text):
-            skip = session.prepare(text[position : block.start()])
+            skip = scene.prepare(text[position : block.start()])
             pieces.append(text[position : block.start(1)])
             body = block.group(1)
             if skip:
@@ -56,7 +56,7 @@ def main():
                 printed = []
                 for command, expected in examples(body):
                     ran += 1
-                    output = session.run(command)
+                    output = scene.run(command)
                     if not matches(expected, output):
                         wrong += 1
                         if not write:
@@ -74,7 +74,7 @@ def main():
     return 1 if wrong or not ran else 0
 
 
-class Session:
+class Scene:
     """The gateway and the backend that the blocks ask for, one after another."""
 
     def __init__(self, stack, scratch):
