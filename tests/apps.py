@@ -99,9 +99,9 @@ class App:
         self.assertEqual(down.body, EVERY_BYTE)
 
     def test_several_cookies_are_set_and_come_back(self):
-        signed_in = self.gateway.send("POST", "/session", [], "")
+        signed_in = self.gateway.send("POST", "/login", [], "")
         cookies = [value.split(";")[0] for value in signed_in.all("set-cookie")]
-        seen = self.gateway.get("/session", ("Cookie", "; ".join(cookies)))
+        seen = self.gateway.get("/login", ("Cookie", "; ".join(cookies)))
 
         self.assertEqual(cookies, ["user=alice", "theme=dark"])
         self.assertEqual(seen.json, {"cookies": {"user": "alice", "theme": "dark"}})

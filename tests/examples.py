@@ -131,11 +131,20 @@ class PetstoreRest(PetsOfEitherKind, Example):
         self.assertEqual(answer.header("access-control-allow-origin"), "*")
         self.assertEqual(answer.header("access-control-allow-methods"), "GET,POST,OPTIONS")
 
-    def test_echo_shows_the_event_of_a_rest_api(self):
-        event = self.gateway.get("/echo/some/where?a=1", ("X-Mine", "yes")).json
+    def test_echo_shows_the_request(self):
+        seen = self.gateway.send("POST", "/echo/some/where?a=1", [("X-Mine", "yes")], "hey").json
 
-        self.assertEqual(event["resource"], "/echo/{proxy+}")
-        self.assertEqual(event["path"], "/echo/some/where")
+        self.assertEqual((seen["method"], seen["path"], seen["rawQuery"]), ("POST", "/echo/some/where", "a=1"))
+        self.assertEqual(seen["pathParameters"], {"proxy": "some/where"})
+        self.assertEqual(seen["stageVariables"]["alias"], "live")
+        self.assertEqual(seen["headers"]["x-mine"], "yes")
+        self.assertEqual((seen["body"], seen["isBase64Encoded"]), ("hey", False))
+
+    def test_the_event_of_a_rest_api_is_shown(self):
+        event = self.gateway.get("/event/some/where?a=1", ("X-Mine", "yes")).json
+
+        self.assertEqual(event["resource"], "/event/{proxy+}")
+        self.assertEqual(event["path"], "/event/some/where")
         self.assertEqual(event["pathParameters"], {"proxy": "some/where"})
         self.assertEqual(event["queryStringParameters"], {"a": "1"})
         self.assertEqual(event["headers"]["X-Mine"], "yes")

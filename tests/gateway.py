@@ -67,6 +67,8 @@ class Gateway:
         self.cwd = cwd
         self.environment = clean_environment(**variables)
         self.port = None
+        self.output = None
+        self.printed = ""
 
     def __enter__(self):
         self.output = tempfile.TemporaryFile()
@@ -82,27 +84,38 @@ class Gateway:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"the gateway ended with {self.process.returncode}:\n{self.log()}")
+                self.__exit__()
+                raise RuntimeError(f"the gateway ended with {self.process.returncode}:\n{self.printed}")
             found = ADDRESS.search(self.log())
             if found:
                 self.port = int(found.group(1))
                 return self
             time.sleep(0.005)
         self.__exit__()
-        raise RuntimeError(f"the gateway printed no address within 20 s:\n{self.log()}")
+        raise RuntimeError(f"the gateway printed no address within 20 s:\n{self.printed}")
 
     def __exit__(self, *_):
+        if self.output is None:
+            return
+        ended = True
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
+                ended = False
                 self.process.kill()
                 self.process.wait()
-                raise RuntimeError(f"the gateway did not end within 10 s of SIGTERM:\n{self.log()}") from None
+        self.printed = self.log()
+        self.output.close()
+        self.output = None
+        if not ended:
+            raise RuntimeError(f"the gateway did not end within 10 s of SIGTERM:\n{self.printed}")
 
     def log(self):
-        """Everything it has printed so far."""
+        """Everything it has printed so far, to either stream."""
+        if self.output is None:
+            return self.printed
         size = self.output.seek(0, os.SEEK_END)
         return os.pread(self.output.fileno(), size, 0).decode("utf-8", "replace")
 

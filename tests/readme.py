@@ -14,7 +14,8 @@ comment above it, and stays until the next such comment:
     <!-- not run -->                                only to read (this one block)
 
 The gateway runs on a free port; `3000` in the text is exchanged both ways, and
-`cargo run --release --` and `tollgate` are the release build.
+`cargo run --release --` and `tollgate` are the release build. A command that
+itself serves is ended once it takes connections: what it printed is its output.
 """
 
 import argparse
@@ -23,9 +24,11 @@ import difflib
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 from gateway import ROOT, Backend, Gateway, clean_environment, program
 
@@ -42,9 +45,9 @@ def main():
     text = README.read_text(encoding="utf-8")
     pieces, position, wrong, ran = [], 0, 0, 0
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
-        session = Session(stack, scratch)
+        scene = Scene(stack, scratch)
         for block in BLOCK.finditer(text):
-            skip = session.prepare(text[position : block.start()])
+            skip = scene.prepare(text[position : block.start()])
             pieces.append(text[position : block.start(1)])
             body = block.group(1)
             if skip:
@@ -53,7 +56,7 @@ def main():
                 printed = []
                 for command, expected in examples(body):
                     ran += 1
-                    output = session.run(command)
+                    output = scene.run(command)
                     if not matches(expected, output):
                         wrong += 1
                         if not write:
@@ -71,7 +74,7 @@ def main():
     return 1 if wrong or not ran else 0
 
 
-class Session:
+class Scene:
     """The gateway and the backend that the blocks ask for, one after another."""
 
     def __init__(self, stack, scratch):
@@ -103,8 +106,13 @@ class Session:
         command = command.replace("cargo run --release --", "tollgate")
         if self.gateway:
             command = re.sub(r"\b3000\b", str(self.gateway.port), command)
+        port = self.gateway.port if self.gateway else 3000
+        serves = command.startswith("tollgate serve ")
+        if serves:
+            port = free_port()
+            command = f"exec {command} --port {port}"
         path = f"{self.scratch}{os.pathsep}{os.environ['PATH']}"
-        run = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "-c", command],
             cwd=ROOT,
             env=clean_environment(PATH=path, COLUMNS="100"),
@@ -112,12 +120,30 @@ class Session:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
         )
-        output = run.stdout.replace("\r\n", "\n").rstrip("\n")
-        if self.gateway:
-            output = output.replace(str(self.gateway.port), "3000")
+        if serves:
+            wait_for(port, process)
+            process.terminate()
+        output, _ = process.communicate(timeout=60)
+        output = output.replace("\r\n", "\n").replace(str(port), "3000").rstrip("\n")
         return output + "\n" if output else ""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(port, process):
+    """Until something listens on the port, or the process has ended."""
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            # The table is printed once the port is taken: let it come.
+            time.sleep(0.3)
+            return
+        time.sleep(0.02)
 
 
 def examples(body):
