@@ -3,3 +3,4 @@
 mod local_functions;
 mod rooms;
 mod server;
+mod vtl;
