@@ -165,7 +165,7 @@ impl http_body::Body for Body {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Incoming(incoming) => incoming.size_hint(),
-            Self::Stream(pieces) => pieces.hint.clone(),
+            Self::Stream(pieces) => pieces.hint,
         }
     }
 }

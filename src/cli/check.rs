@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::{Common, colour, json_lines, load, print, say, summary};
+use super::{Common, colour, json_lines, load, plural, print, say, summary};
 use crate::source::Severity;
 
 /// Check API definitions without serving them
@@ -49,8 +49,8 @@ impl Check {
             print(&findings.draw(&loaded.sources, colour(&std::io::stdout())))?;
             let routes: usize = loaded.apis.iter().map(|api| api.routes.len()).sum();
             say(&match summary(findings).as_str() {
-                "" => format!("fine: {routes} routes, nothing to say"),
-                found => format!("{routes} routes; {found}"),
+                "" => format!("fine: {}, nothing to say", plural(routes, "route")),
+                found => format!("{}; {found}", plural(routes, "route")),
             });
         }
         let bad = findings.has_errors() || (self.strict && findings.count(Severity::Warning) > 0);

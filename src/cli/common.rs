@@ -92,6 +92,13 @@ pub struct ServeOptions {
     pub log_format: LogFormat,
 }
 
+impl ServeOptions {
+    /// The host that was asked for; `None` where nobody did, which is 127.0.0.1 and ::1.
+    pub fn chosen_host(&self) -> Option<&str> {
+        self.common.origins.get("host").map(|_| self.host.as_str())
+    }
+}
+
 /// `--api-type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ApiType {

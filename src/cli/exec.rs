@@ -42,7 +42,7 @@ impl Exec {
             None => 0,
         };
         runtime()?.block_on(async {
-            let listeners = Listeners::bind(Some(&self.options.host), port).await?;
+            let listeners = Listeners::bind(self.options.chosen_host(), port).await?;
             let url = listeners
                 .addresses()
                 .first()

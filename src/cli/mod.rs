@@ -143,14 +143,18 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
+/// `1 route`, `2 routes`.
+fn plural(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `2 errors, 1 warning`; empty where there is nothing to count.
 fn summary(findings: &Diagnostics) -> String {
     [Severity::Error, Severity::Warning, Severity::Note]
         .into_iter()
         .filter_map(|severity| match findings.count(severity) {
             0 => None,
-            1 => Some(format!("1 {}", severity.as_str())),
-            many => Some(format!("{many} {}s", severity.as_str())),
+            many => Some(plural(many, severity.as_str())),
         })
         .collect::<Vec<_>>()
         .join(", ")

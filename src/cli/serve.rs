@@ -42,7 +42,7 @@ impl Serve {
             return Ok(ExitCode::FAILURE);
         };
         runtime()?.block_on(async {
-            let listeners = Listeners::bind(Some(&self.options.host), self.options.port).await?;
+            let listeners = Listeners::bind(self.options.chosen_host(), self.options.port).await?;
             match self.options.log_format {
                 LogFormat::Json => print(&ready.json_line(listeners.addresses()))?,
                 LogFormat::Pretty => print(&ready.welcome(listeners.addresses()))?,
@@ -61,10 +61,13 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("the machine gives no more threads; end some programs and try again")
 }
 
+/// What is logged where `RUST_LOG` says nothing. The SDK tells of each place where
+/// it finds no credentials; the gateway's own line says it once, with the remedy.
+const QUIET: &str = "warn,tollgate=info,aws_config=off,aws_credential_types=off,aws_runtime=off";
+
 /// Sends logs to stderr; `RUST_LOG` says which.
 pub(super) fn start_logs(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,tollgate=info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -90,7 +93,13 @@ impl Ready {
     /// Reads and compiles. `None` where a finding forbids to serve; all of them have been said.
     pub(super) fn prepare(options: &ServeOptions) -> Result<Option<Self>> {
         let mut loaded = load(&options.common)?;
-        loaded.say_notes();
+        match options.log_format {
+            LogFormat::Pretty => loaded.say_notes(),
+            LogFormat::Json => loaded
+                .notes
+                .iter()
+                .for_each(|note| tracing::info!("{note}")),
+        }
         let (plan, functions) =
             loaded.assemble(options.profile.clone(), options.lambda_endpoint.clone());
         if options.common.lenient {

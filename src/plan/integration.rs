@@ -265,20 +265,16 @@ impl Compile<'_> {
         }
         Some(IntegrationResponse {
             pattern,
-            status: self.declared_status(status_code, diagnostics),
+            status: self.declared_status(status_code),
             headers,
             templates: compile_templates(response_templates, diagnostics),
             content_handling: *content_handling,
         })
     }
 
-    /// A status must be one of the method's responses
+    /// A status must be one of the method's responses; the reader has named those that are not
     /// ("Set up an integration response in API Gateway").
-    fn declared_status(
-        &self,
-        status: &Spanned<String>,
-        diagnostics: &mut Diagnostics,
-    ) -> Result<StatusCode, String> {
+    fn declared_status(&self, status: &Spanned<String>) -> Result<StatusCode, String> {
         let code = status
             .value
             .parse::<u16>()
@@ -288,7 +284,7 @@ impl Compile<'_> {
             .ok_or_else(|| format!("`{}` is no status", status.value));
         let declared =
             self.route.responses.is_empty() || self.route.responses.contains_key(&status.value);
-        let result = code.and_then(|code| {
+        code.and_then(|code| {
             let message = || {
                 format!(
                     "the status {} is not among the method's `responses`",
@@ -296,12 +292,7 @@ impl Compile<'_> {
                 )
             };
             declared.then_some(code).ok_or_else(message)
-        });
-        if let Err(reason) = &result {
-            let message = format!("whatever selects this response will get a 500: {reason}");
-            diagnostics.push(Diagnostic::warning("W0507", message).at(status.span));
-        }
-        result
+        })
     }
 
     fn http_proxy(&self, model: &Model) -> Result<Integration, Fault> {
