@@ -9,7 +9,7 @@ use super::gateway_response::{http_error, rest_error};
 use super::rejection::Rejection;
 use crate::base::{Body, Clock};
 use crate::event::query::decode_percent;
-use crate::event::{Exchange, PathParameter, ReceivedRequest};
+use crate::event::{Exchange, Malformed, PathParameter, ReceivedRequest};
 use crate::function::{InvokeError, chain};
 use crate::integration::bounded_body::{BoundedBody, PAYLOAD_LIMIT, read_whole};
 use crate::integration::{Answer, IntegrationError, RequestBody, body_error};
@@ -24,7 +24,7 @@ pub(super) async fn handle(
 ) -> Response<Body> {
     let received = clock.since_epoch();
     let body = std::mem::take(&mut request.body);
-    let malformed = request.malformed;
+    let malformed = request.malformed.or_else(|| misspelt(&request.path));
     let (api, refused, choice) = match choose(plan, &request) {
         Ok(choice) => (choice.api, None, Some(choice)),
         Err(NoChoice::UnknownStage(api)) => (api, Some(unknown_stage(api, &request)), None),
@@ -72,6 +72,17 @@ async fn run<'p>(
     authorize(route)?;
     let body = read(route, body).await?;
     Ok(route.integration.call(exchange, body).await?)
+}
+
+/// A path with a `%` that is no byte's encoding, or with an encoded NUL: no two
+/// readers agree on what it names.
+fn misspelt(path: &str) -> Option<Malformed> {
+    let bytes = path.as_bytes();
+    let bad = memchr::memchr_iter(b'%', bytes).any(|at| match bytes.get(at + 1..at + 3) {
+        Some(digits) => digits == b"00" || !digits.iter().all(u8::is_ascii_hexdigit),
+        None => true,
+    });
+    bad.then_some(Malformed::RequestLine)
 }
 
 /// Finds the route and what its variables matched.

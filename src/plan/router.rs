@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use crate::event::query::decode_percent;
 use crate::model::ApiKind;
 
-/// The methods that ANY stands for in a REST API ("Set up a method request").
+/// The methods that ANY stands for ("Set up a method request"). Others, TRACE and
+/// made-up ones, reach no backend.
 const ANY_METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
 /// Routes by path and method; a route is known by its index.
@@ -39,7 +40,7 @@ struct Methods {
 }
 
 impl Methods {
-    fn find(&self, kind: ApiKind, method: &str) -> Option<usize> {
+    fn find(&self, method: &str) -> Option<usize> {
         if let Some((_, route)) = self
             .declared
             .iter()
@@ -47,8 +48,7 @@ impl Methods {
         {
             return Some(*route);
         }
-        self.any
-            .filter(|_| kind == ApiKind::Http || ANY_METHODS.contains(&method))
+        self.any.filter(|_| ANY_METHODS.contains(&method))
     }
 
     fn set(&mut self, method: Option<&str>, route: usize) -> Result<(), RouteConflict> {
@@ -135,7 +135,6 @@ impl Router {
             ApiKind::Http => path.strip_prefix('/').unwrap_or(path),
         };
         let mut search = Search {
-            kind: self.kind,
             method,
             values: Vec::new(),
         };
@@ -149,7 +148,7 @@ impl Router {
                 })
                 .or_else(|| {
                     search.values.clear();
-                    self.default
+                    self.default.filter(|_| ANY_METHODS.contains(&method))
                 }),
         }?;
         Some(Found {
@@ -178,7 +177,6 @@ fn split(path: &str) -> (&str, Option<&str>) {
 }
 
 struct Search<'m, 'r> {
-    kind: ApiKind,
     method: &'m str,
     values: Vec<&'r str>,
 }
@@ -186,7 +184,7 @@ struct Search<'m, 'r> {
 impl<'r> Search<'_, 'r> {
     fn rest(&mut self, node: &Node, path: Option<&'r str>) -> Option<usize> {
         let Some(path) = path else {
-            return node.methods.find(self.kind, self.method);
+            return node.methods.find(self.method);
         };
         let (segment, rest) = split(path);
         if let Some(found) = node
@@ -204,14 +202,14 @@ impl<'r> Search<'_, 'r> {
             }
             self.values.pop();
         }
-        let found = node.greedy.as_ref()?.find(self.kind, self.method)?;
+        let found = node.greedy.as_ref()?.find(self.method)?;
         self.values.push(path);
         Some(found)
     }
 
     fn full(&mut self, node: &Node, path: Option<&'r str>) -> Option<usize> {
         let Some(path) = path else {
-            return node.methods.find(self.kind, self.method);
+            return node.methods.find(self.method);
         };
         let (segment, rest) = split(path);
         if let Some(found) = node
@@ -247,7 +245,7 @@ impl<'r> Search<'_, 'r> {
             }
             self.values.pop();
         }
-        let found = node.greedy.as_ref()?.find(self.kind, self.method)?;
+        let found = node.greedy.as_ref()?.find(self.method)?;
         self.values.push(path);
         Some(found)
     }

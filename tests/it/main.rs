@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a module per room.
 
+mod gateway;
 mod local_functions;
 mod rooms;
 mod server;
