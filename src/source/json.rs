@@ -4,7 +4,7 @@
 //! mappings with comments and the like; so an error here is only final for a
 //! file that says of itself that it is JSON.
 
-use super::yaml::{DEEPEST, duplicate_key, span};
+use super::yaml::{DEEPEST, duplicate_key, span, too_deep};
 use super::{Diagnostic, Diagnostics, FileId, Mapping, Node, Span, Value};
 
 /// Reads a document.
@@ -75,11 +75,7 @@ impl Reader<'_> {
         read: impl FnOnce(&mut Self) -> Result<T, Diagnostic>,
     ) -> Result<T, Diagnostic> {
         if self.depth == DEEPEST {
-            return Err(Diagnostic::error(
-                "E0104",
-                format!("nested more than {DEEPEST} levels deep"),
-            )
-            .at(self.span(self.at)));
+            return Err(too_deep(self.span(self.at)));
         }
         self.depth += 1;
         self.at += 1;
