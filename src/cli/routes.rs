@@ -297,10 +297,10 @@ fn integration_object(integration: &Integration, is_rest: bool) -> Json {
     object.insert("type".to_owned(), json!(integration.kind.as_str()));
     if let Some(subtype) = &integration.subtype {
         object.insert("subtype".to_owned(), json!(subtype.value));
-    } else if integration.kind != IntegrationKind::Mock {
-        if let Some(uri) = &integration.uri {
-            put_uri(&mut object, uri);
-        }
+    } else if integration.kind != IntegrationKind::Mock
+        && let Some(uri) = &integration.uri
+    {
+        put_uri(&mut object, uri);
     }
     if let (false, Some(version)) = (is_rest, &integration.payload_format_version) {
         object.insert("payloadFormatVersion".to_owned(), json!(version.value));

@@ -35,10 +35,10 @@ pub(super) fn read(text: &str, file: FileId) -> Option<Node> {
         tags: Vec::new(),
     };
     reader.advance()?;
-    if let Some(line) = reader.line {
-        if &reader.bytes[line.start..line.end] == b"---" {
-            reader.advance()?;
-        }
+    if let Some(line) = reader.line
+        && &reader.bytes[line.start..line.end] == b"---"
+    {
+        reader.advance()?;
     }
     let first = reader.line?;
     let node = reader.block(first.start, first.indent)?;

@@ -77,10 +77,10 @@ pub fn json_line(finding: &Diagnostic, sources: &Sources) -> String {
             "excerpt": Excerpt::of(span, sources).text,
         })
     };
-    if let (Some(span), Some(object)) = (finding.span, object.as_object_mut()) {
-        if let serde_json::Value::Object(fields) = place(span) {
-            object.extend(fields);
-        }
+    if let (Some(span), Some(object)) = (finding.span, object.as_object_mut())
+        && let serde_json::Value::Object(fields) = place(span)
+    {
+        object.extend(fields);
     }
     if let Some(help) = &finding.help {
         object["help"] = json!(help);

@@ -12,11 +12,7 @@ use super::{Diagnostic, Diagnostics, FileId, Mapping, Node, Span, Value};
 /// # Errors
 ///
 /// The first place that is not strict JSON.
-pub(super) fn read(
-    text: &str,
-    file: FileId,
-    diagnostics: &mut Diagnostics,
-) -> Result<Node, Diagnostic> {
+pub(super) fn read(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Result<Node, Stop> {
     let mut reader = Reader {
         text,
         bytes: text.as_bytes(),
@@ -35,6 +31,9 @@ pub(super) fn read(
     Ok(node)
 }
 
+/// Why reading ends.
+type Stop = Box<Diagnostic>;
+
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -45,7 +44,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn value(&mut self) -> Result<Node, Diagnostic> {
+    fn value(&mut self) -> Result<Node, Stop> {
         let start = self.at;
         let value = match self.bytes.get(self.at) {
             Some(b'{') => Value::Mapping(self.nested(Self::mapping)?),
@@ -70,12 +69,9 @@ impl Reader<'_> {
         })
     }
 
-    fn nested<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, Diagnostic>,
-    ) -> Result<T, Diagnostic> {
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
         if self.depth == DEEPEST {
-            return Err(too_deep(self.span(self.at)));
+            return Err(Box::new(too_deep(self.span(self.at))));
         }
         self.depth += 1;
         self.at += 1;
@@ -85,7 +81,7 @@ impl Reader<'_> {
         value
     }
 
-    fn mapping(&mut self) -> Result<Mapping, Diagnostic> {
+    fn mapping(&mut self) -> Result<Mapping, Stop> {
         let mut mapping = Mapping::new();
         if self.take(b'}') {
             return Ok(mapping);
@@ -123,7 +119,7 @@ impl Reader<'_> {
         }
     }
 
-    fn sequence(&mut self) -> Result<Vec<Node>, Diagnostic> {
+    fn sequence(&mut self) -> Result<Vec<Node>, Stop> {
         let mut items = Vec::new();
         if self.take(b']') {
             return Ok(items);
@@ -141,7 +137,7 @@ impl Reader<'_> {
         }
     }
 
-    fn string(&mut self) -> Result<String, Diagnostic> {
+    fn string(&mut self) -> Result<String, Stop> {
         self.at += 1;
         let start = self.at;
         let end = self.plain_part();
@@ -178,7 +174,7 @@ impl Reader<'_> {
             .map_or(self.bytes.len(), |length| self.at + length)
     }
 
-    fn escape(&mut self) -> Result<char, Diagnostic> {
+    fn escape(&mut self) -> Result<char, Stop> {
         let escaped = match self.bytes.get(self.at) {
             Some(b'n') => '\n',
             Some(b't') => '\t',
@@ -210,7 +206,7 @@ impl Reader<'_> {
         Ok(escaped)
     }
 
-    fn hex4(&mut self) -> Result<u32, Diagnostic> {
+    fn hex4(&mut self) -> Result<u32, Stop> {
         let digits = self
             .bytes
             .get(self.at..self.at + 4)
@@ -225,7 +221,7 @@ impl Reader<'_> {
         Ok(code)
     }
 
-    fn number(&mut self) -> Result<String, Diagnostic> {
+    fn number(&mut self) -> Result<String, Stop> {
         let start = self.at;
         self.take(b'-');
         let whole = self.digits();
@@ -257,7 +253,7 @@ impl Reader<'_> {
         count
     }
 
-    fn word(&mut self) -> Result<String, Diagnostic> {
+    fn word(&mut self) -> Result<String, Stop> {
         for word in ["true", "false", "null"] {
             let rest = &self.bytes[self.at..];
             let ends = !rest.get(word.len()).is_some_and(u8::is_ascii_alphanumeric);
@@ -285,7 +281,7 @@ impl Reader<'_> {
         span(self.file, start, self.at)
     }
 
-    fn expected(&self, what: &str) -> Diagnostic {
+    fn expected(&self, what: &str) -> Stop {
         let found = match self
             .text
             .get(self.at..)
@@ -295,11 +291,13 @@ impl Reader<'_> {
             None => "the end of the file".to_owned(),
         };
         let end = (self.at + 1).min(self.bytes.len());
-        Diagnostic::error(
-            "E0101",
-            format!("not valid JSON: expected {what}, found {found}"),
+        Box::new(
+            Diagnostic::error(
+                "E0101",
+                format!("not valid JSON: expected {what}, found {found}"),
+            )
+            .at(span(self.file, self.at, end)),
         )
-        .at(span(self.file, self.at, end))
     }
 }
 
@@ -309,7 +307,7 @@ mod tests {
 
     use super::*;
 
-    fn read_text(text: &str) -> Result<Node, Diagnostic> {
+    fn read_text(text: &str) -> Result<Node, Stop> {
         read(text, FileId(0), &mut Diagnostics::default())
     }
 

@@ -169,7 +169,7 @@ fn json_files_get_json_errors() {
     );
     assert_eq!(
         (&findings[0]["line"], &findings[0]["column"]),
-        (&1.into(), &33.into())
+        (&1.into(), &32.into())
     );
 }
 

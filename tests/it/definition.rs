@@ -130,7 +130,43 @@ fn findings_show_what_stands_there_and_how_to_mend_it() {
 ",
     );
 
-    assert_snapshot!(read(&text).1.trim_end(), @"");
+    assert_snapshot!(read(&text).1.trim_end(), @r#"
+error[E0406]: the integration has no `httpMethod`
+ --> api.yaml:9:9
+  |
+9 |         type: http
+  |         ^^^^^^^^^^
+
+error[E0411]: the `uri` of an http integration must be a URL, found `pets.example.com/{id}`
+  --> api.yaml:10:14
+   |
+10 |         uri: pets.example.com/{id}
+   |              ^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: http://HOST/PATH or https://HOST/PATH
+
+warning[W0204]: an integration has no key `httpMehtod`
+  --> api.yaml:11:9
+   |
+11 |         httpMehtod: GET
+   |         ^^^^^^^^^^
+   |
+   = help: did you mean `httpMethod`?
+
+error[E0202]: `timeoutInMillis` is 40, but must be from 50 to 29000
+  --> api.yaml:12:26
+   |
+12 |         timeoutInMillis: 40
+   |                          ^^
+
+error[E0502]: `method.request.path.id` reads a parameter that the operation does not declare
+  --> api.yaml:14:40
+   |
+14 |           integration.request.path.id: method.request.path.id
+   |                                        ^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: add `{name: id, in: path}` to its `parameters`
+"#);
 }
 
 #[test]
