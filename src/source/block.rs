@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use super::node::Waiting;
 use super::yaml::{DEEPEST, span};
 use super::{FileId, Mapping, Node, Span, Value};
 
@@ -33,6 +34,7 @@ pub(super) fn read(text: &str, file: FileId) -> Option<Node> {
         file,
         depth: 0,
         tags: Vec::new(),
+        waiting: Waiting::default(),
     };
     reader.advance()?;
     if let Some(line) = reader.line
@@ -67,6 +69,7 @@ struct Reader<'a> {
     file: FileId,
     depth: usize,
     tags: Vec<Arc<str>>,
+    waiting: Waiting,
 }
 
 impl Reader<'_> {
@@ -149,7 +152,7 @@ impl Reader<'_> {
     }
 
     fn sequence(&mut self, first: usize, indent: usize) -> Option<Node> {
-        let mut items = Vec::new();
+        let waiting = self.waiting.items();
         let mut at = first;
         let mut end = first + 1;
         loop {
@@ -171,7 +174,7 @@ impl Reader<'_> {
                 }
             };
             end = end.max(item.span.end as usize);
-            items.push(item);
+            self.waiting.push_item(item);
             match self.line {
                 Some(next) if next.indent > indent => return None,
                 Some(next) if next.indent == indent && self.is_dash(next.start, next.end) => {
@@ -181,14 +184,14 @@ impl Reader<'_> {
             }
         }
         Some(Node {
-            value: Value::Sequence(items),
+            value: Value::Sequence(self.waiting.sequence(waiting)),
             span: span(self.file, first, end),
             tag: None,
         })
     }
 
     fn mapping(&mut self, first: usize, indent: usize) -> Option<Node> {
-        let mut mapping = Mapping::new();
+        let waiting = self.waiting.entries();
         let mut at = first;
         let mut end = first;
         loop {
@@ -215,9 +218,7 @@ impl Reader<'_> {
                 self.inline(content, indent)?
             };
             end = end.max(node.span.end as usize);
-            if mapping.insert(key.text, (key.span, node)).is_some() {
-                return None;
-            }
+            self.waiting.push_entry(key.text, key.span, node);
             match self.line {
                 Some(next) if next.indent > indent => return None,
                 Some(next) if next.indent == indent => {
@@ -230,10 +231,17 @@ impl Reader<'_> {
             }
         }
         Some(Node {
-            value: Value::Mapping(mapping),
+            value: Value::Mapping(self.finished(waiting)?),
             span: span(self.file, first, end),
             tag: None,
         })
+    }
+
+    /// The mapping of the entries that wait, if no key stands twice.
+    fn finished(&mut self, start: usize) -> Option<Mapping> {
+        let mut doubles = 0;
+        let mapping = self.waiting.mapping(start, |_, _, _| doubles += 1);
+        (doubles == 0).then_some(mapping)
     }
 
     /// The key that begins at `at`, if a key stands there.
@@ -542,8 +550,7 @@ impl Reader<'_> {
         self.depth += 1;
         let is_mapping = self.bytes[at] == b'{';
         let close = if is_mapping { b'}' } else { b']' };
-        let mut items = Vec::new();
-        let mut mapping = Mapping::new();
+        let (items, entries) = (self.waiting.items(), self.waiting.entries());
         let mut here = self.flow_blanks(at + 1, parent)?;
         while self.bytes[here] != close {
             let (node, behind) = self.flow_value(here, parent)?;
@@ -570,12 +577,10 @@ impl Reader<'_> {
                     return None;
                 }
                 let (value, behind) = self.flow_value(start, parent)?;
-                if mapping.insert(text, (node.span, value)).is_some() {
-                    return None;
-                }
+                self.waiting.push_entry(text, node.span, value);
                 here = self.flow_blanks(behind, parent)?;
             } else {
-                items.push(node);
+                self.waiting.push_item(node);
             }
             match self.bytes[here] {
                 b',' => {
@@ -590,9 +595,9 @@ impl Reader<'_> {
         }
         self.depth -= 1;
         let value = if is_mapping {
-            Value::Mapping(mapping)
+            Value::Mapping(self.finished(entries)?)
         } else {
-            Value::Sequence(items)
+            Value::Sequence(self.waiting.sequence(items))
         };
         let node = Node {
             value,

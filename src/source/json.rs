@@ -4,6 +4,7 @@
 //! mappings with comments and the like; so an error here is only final for a
 //! file that says of itself that it is JSON.
 
+use super::node::Waiting;
 use super::yaml::{DEEPEST, duplicate_key, span, too_deep};
 use super::{Diagnostic, Diagnostics, FileId, Mapping, Node, Span, Value};
 
@@ -20,6 +21,7 @@ pub(super) fn read(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> R
         depth: 0,
         file,
         duplicates: Vec::new(),
+        waiting: Waiting::default(),
     };
     reader.blanks();
     let node = reader.value()?;
@@ -41,6 +43,7 @@ struct Reader<'a> {
     depth: usize,
     file: FileId,
     duplicates: Vec<Diagnostic>,
+    waiting: Waiting,
 }
 
 impl Reader<'_> {
@@ -82,10 +85,10 @@ impl Reader<'_> {
     }
 
     fn mapping(&mut self) -> Result<Mapping, Stop> {
-        let mut mapping = Mapping::new();
         if self.take(b'}') {
-            return Ok(mapping);
+            return Ok(Mapping::new());
         }
+        let first = self.waiting.entries();
         loop {
             let start = self.at;
             if self.bytes.get(start) != Some(&b'"') {
@@ -99,18 +102,13 @@ impl Reader<'_> {
             }
             self.blanks();
             let node = self.value()?;
-            match mapping.entry(key) {
-                indexmap::map::Entry::Vacant(entry) => {
-                    entry.insert((key_span, node));
-                }
-                indexmap::map::Entry::Occupied(entry) => {
-                    self.duplicates
-                        .push(duplicate_key(entry.key(), key_span, entry.get().0));
-                }
-            }
+            self.waiting.push_entry(key, key_span, node);
             self.blanks();
             if self.take(b'}') {
-                return Ok(mapping);
+                let duplicates = &mut self.duplicates;
+                return Ok(self.waiting.mapping(first, |key, again, first| {
+                    duplicates.push(duplicate_key(key, again, first));
+                }));
             }
             if !self.take(b',') {
                 return Err(self.expected("`,` or `}`"));
@@ -120,15 +118,16 @@ impl Reader<'_> {
     }
 
     fn sequence(&mut self) -> Result<Vec<Node>, Stop> {
-        let mut items = Vec::new();
         if self.take(b']') {
-            return Ok(items);
+            return Ok(Vec::new());
         }
+        let first = self.waiting.items();
         loop {
-            items.push(self.value()?);
+            let item = self.value()?;
+            self.waiting.push_item(item);
             self.blanks();
             if self.take(b']') {
-                return Ok(items);
+                return Ok(self.waiting.sequence(first));
             }
             if !self.take(b',') {
                 return Err(self.expected("`,` or `]`"));

@@ -28,7 +28,11 @@ impl Documents {
         let mut next = 0;
         while let Some((_, path, node)) = documents.files.get(next) {
             let mut wanted = Vec::new();
-            outside(node, &mut wanted);
+            // Looking once through the text is cheaper than through every node.
+            let text = sources.text(node.span.file).as_bytes();
+            if memchr::memmem::find(text, b"$ref").is_some() {
+                outside(node, &mut wanted);
+            }
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
             next += 1;
             for (target, span) in wanted {
