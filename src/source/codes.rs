@@ -141,6 +141,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0823", "a usage plan without a name"),
     ("E0824", "a quota without limit or period"),
     ("E0825", "a usage plan with a key that is not there"),
+    (
+        "N0211",
+        "a `$ref` to another file, which AWS does not follow",
+    ),
     ("N0218", "no sign of the kind of API: taken for a REST API"),
     ("N0311", "`callbacks` have no effect"),
     ("N0312", "`servers` of an operation have no effect"),
