@@ -8,7 +8,7 @@
 //! differently, but may decline any: a test holds the two together.
 //!
 //! Why: the full parser goes through a document character by character, which
-//! takes 15 ms for a definition of a thousand routes; this takes 2.
+//! takes some 15 ms for a definition of a thousand routes (450 KB); this takes 4, tree included.
 
 use std::sync::Arc;
 
