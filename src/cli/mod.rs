@@ -56,12 +56,11 @@ impl Cli {
             Ok(cli) => cli,
             Err(error) => error.format(&mut definition).exit(),
         };
-        if let Some((name, matches)) = matches.subcommand() {
-            if let (Some(command), Some(common)) =
+        if let Some((name, matches)) = matches.subcommand()
+            && let (Some(command), Some(common)) =
                 (definition.find_subcommand(name), cli.command.common())
-            {
-                common.origins = common::Origins::of(command, matches);
-            }
+        {
+            common.origins = common::Origins::of(command, matches);
         }
         cli
     }

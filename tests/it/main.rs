@@ -1,5 +1,7 @@
 //! Integration tests: one binary, a module per room.
 
+mod cli;
+mod definition;
 mod gateway;
 mod local_functions;
 mod rooms;
