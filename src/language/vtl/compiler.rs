@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use num_bigint::BigInt;
 
@@ -47,6 +48,7 @@ pub(super) fn compile(text: &str) -> Result<Program, SyntaxError> {
         loop_count: slot("velocityCount"),
         loop_has_next: slot("velocityHasNext"),
         names: compiler.names,
+        usual_length: AtomicUsize::new(256),
         late_error: compiler.late_error,
     })
 }

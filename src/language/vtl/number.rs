@@ -288,8 +288,14 @@ impl Number {
         let _ = match self {
             Self::Byte(value) => write!(out, "{value}"),
             Self::Short(value) => write!(out, "{value}"),
-            Self::Integer(value) => write!(out, "{value}"),
-            Self::Long(value) => write!(out, "{value}"),
+            Self::Integer(value) => {
+                write_integer(out, i64::from(*value));
+                Ok(())
+            }
+            Self::Long(value) => {
+                write_integer(out, *value);
+                Ok(())
+            }
             Self::Float(value) => {
                 write_float(out, &format!("{value:e}"), value.is_finite());
                 Ok(())
@@ -598,11 +604,34 @@ impl std::fmt::Display for Decimal {
     }
 }
 
+/// Writes a whole number without the formatting machinery.
+fn write_integer(out: &mut String, value: i64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push('-');
+    }
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or("0"));
+}
+
 /// Writes a double as Java's `Double.toString`.
 pub(super) fn write_double(out: &mut String, value: f64) {
-    if value.is_finite() && value.fract() == 0.0 && value.abs() < 1e7 {
-        // The common case, and it needs no digits picked apart.
-        let _ = write!(out, "{value:.1}");
+    let size = value.abs();
+    if (1e-3..1e7).contains(&size) {
+        // Java and Rust agree here, but for the point of a whole number.
+        let _ = write!(out, "{value}");
+        if value.fract() == 0.0 {
+            out.push_str(".0");
+        }
         return;
     }
     write_float(out, &format!("{value:e}"), value.is_finite());

@@ -5,6 +5,7 @@
 //! program changes while it runs, so threads share it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use num_bigint::BigInt;
 
@@ -30,6 +31,8 @@ pub(super) struct Program {
     pub(super) loop_state: Option<Slot>,
     pub(super) loop_count: Option<Slot>,
     pub(super) loop_has_next: Option<Slot>,
+    /// How much room to make for the output.
+    pub(super) usual_length: AtomicUsize,
     /// Why it fails before anything is rendered.
     pub(super) late_error: Option<String>,
 }

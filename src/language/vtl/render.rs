@@ -9,6 +9,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use super::context::ContextState;
 use super::methods::{self, collection};
@@ -131,7 +132,7 @@ pub(super) fn render<'a>(
         inputs,
         overrides,
         slots,
-        out: String::with_capacity(256),
+        out: String::with_capacity(program.usual_length.load(Ordering::Relaxed)),
         steps: 0,
         memory: 0,
         depth: 0,
@@ -158,7 +159,11 @@ pub(super) fn render<'a>(
             offset: None,
         }
     })?;
-    Ok((std::mem::take(&mut renderer.out), changed))
+    let text = std::mem::take(&mut renderer.out);
+    // The next rendering will likely be as long.
+    let usual = (text.len() + text.len() / 8).clamp(64, 64 * 1024);
+    program.usual_length.store(usual, Ordering::Relaxed);
+    Ok((text, changed))
 }
 
 impl<'a> Renderer<'a> {
@@ -658,8 +663,17 @@ impl<'a> Renderer<'a> {
 
     /// The value of a reference; nothing is the empty text.
     fn reference(&mut self, reference: &'a Reference) -> Result<Value<'a>, Failure> {
-        let mut value = self.slots[reference.root].clone();
-        for step in &reference.steps {
+        // An entry of a map, the commonest step, is read without counting the
+        // map up and down.
+        let (mut value, rest) = match (&self.slots[reference.root], &*reference.steps) {
+            (Value::Map(map), [Step::Property(property), rest @ ..])
+                if &*property.text != "class" =>
+            {
+                (map.get_text(&property.text).unwrap_or_default(), rest)
+            }
+            (root, steps) => (root.clone(), steps),
+        };
+        for step in rest {
             if value.is_null() {
                 break;
             }
