@@ -118,6 +118,7 @@ impl Compiler {
             block.offsets.resize(block.nodes.len(), offset);
         }
         self.depth -= 1;
+        block.measure();
         Ok(block)
     }
 
@@ -385,6 +386,7 @@ impl Compiler {
                                 escaped: None,
                             }))],
                             offsets: Vec::new(),
+                            height: 1,
                         },
                         _ if count > 3 => Block::default(),
                         _ => body.unwrap_or_default(),

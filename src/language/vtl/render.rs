@@ -32,8 +32,8 @@ const STEP_LIMIT: usize = 20_000_000;
 /// without a word.
 const ROUND_LIMIT: usize = 1_000;
 
-/// How deep blocks and values may nest while they are rendered.
-const DEPTH_LIMIT: u32 = 220;
+/// How deep blocks, expressions and values may nest while they are rendered.
+const DEPTH_LIMIT: u32 = 400;
 
 /// Why a piece has no text or value.
 #[derive(Debug)]
@@ -229,10 +229,12 @@ impl<'a> Renderer<'a> {
     // === pieces ===
 
     pub(super) fn block(&mut self, block: &'a Block) -> Done {
+        let outer = self.depth;
+        self.depth += block.height;
         self.descend()?;
         for (index, node) in block.nodes.iter().enumerate() {
             if let Err(mut failure) = self.node(node) {
-                self.depth -= 1;
+                self.depth = outer;
                 if let Failure::Error(error) = &mut failure
                     && error.1.is_none()
                 {
@@ -241,7 +243,7 @@ impl<'a> Renderer<'a> {
                 return Err(failure);
             }
         }
-        self.depth -= 1;
+        self.depth = outer;
         Ok(())
     }
 
