@@ -12,6 +12,7 @@ pub mod source;
 
 pub mod model;
 
+pub mod cli;
 pub mod language;
 
 pub mod definition;

@@ -9,6 +9,7 @@ pub mod common;
 mod config;
 mod exec;
 pub mod load;
+mod render;
 pub mod routes;
 mod serve;
 mod signals;
@@ -43,6 +44,8 @@ pub enum Command {
     Check(check::Check),
     /// Print the routes of API definitions
     Routes(routes::Routes),
+    /// Render a mapping template, or check files of cases
+    Render(render::Render),
     /// Print the effective settings and where each comes from
     Config(config::Config),
 }
@@ -76,6 +79,7 @@ impl Cli {
             Command::Exec(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Routes(command) => command.run(),
+            Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
         }
     }
@@ -89,6 +93,7 @@ impl Command {
             Self::Check(command) => &mut command.common,
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
+            Self::Render(_) => return None,
         })
     }
 }
