@@ -12,7 +12,6 @@ pub mod source;
 
 pub mod model;
 
-pub mod cli;
 pub mod language;
 
 pub mod definition;
