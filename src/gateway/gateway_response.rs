@@ -93,6 +93,14 @@ fn message_string(default: &DefaultAnswer) -> String {
     }
 }
 
+/// Text as it stands between the quotes of a JSON string.
+fn json_escaped(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len() + 16);
+    crate::event::json::write_string(&mut out, text);
+    let quoted = String::from_utf8(out).unwrap_or_default();
+    quoted[1..quoted.len().max(2) - 1].to_owned()
+}
+
 /// `$context.error.*` of one refusal.
 struct ErrorVariables<'d> {
     default: &'d DefaultAnswer,
@@ -104,6 +112,10 @@ impl ErrorVariables<'_> {
             "error.message" => self.default.message.as_deref().map(str::to_owned),
             "error.messageString" => Some(message_string(self.default)),
             "error.responseType" => Some(self.default.response_type.to_owned()),
+            // Nearly every published template puts it in quotes, and what came back was valid JSON.
+            "error.validationErrorString" => {
+                self.default.validation_error.as_deref().map(json_escaped)
+            }
             other => context_variables::lookup(exchange, other).map(|value| value.into_owned()),
         }
     }

@@ -7,6 +7,7 @@ use tracing::{error, warn};
 use super::choose::{Choice, NoChoice, choose};
 use super::gateway_response::{http_error, rest_error};
 use super::rejection::Rejection;
+use super::validate;
 use crate::base::{Body, Clock};
 use crate::event::query::decode_percent;
 use crate::event::{Exchange, Malformed, PathParameter, ReceivedRequest};
@@ -70,7 +71,9 @@ async fn run<'p>(
     }
     let route = find(api, exchange)?;
     authorize(route)?;
+    validate::parameters(&route.validation, exchange)?;
     let body = read(route, body).await?;
+    validate_body(route, exchange, &body)?;
     Ok(route.integration.call(exchange, body).await?)
 }
 
@@ -138,7 +141,7 @@ async fn read(route: &RoutePlan, body: Body) -> Result<RequestBody, Rejection> {
     if body.is_end_stream() {
         return Ok(RequestBody::Whole(bytes::Bytes::new()));
     }
-    if route.integration.takes_streams() {
+    if route.integration.takes_streams() && route.validation.body.is_none() {
         let exact = body.size_hint().exact().is_some();
         // A body of known length is held to it by its connection.
         let body = if exact {
@@ -150,6 +153,20 @@ async fn read(route: &RoutePlan, body: Body) -> Result<RequestBody, Rejection> {
     }
     let bytes = read_whole(body, PAYLOAD_LIMIT).await.map_err(body_error)?;
     Ok(RequestBody::Whole(bytes))
+}
+
+/// Checks the body, which is whole where something checks it.
+fn validate_body(
+    route: &RoutePlan,
+    exchange: &Exchange<'_>,
+    body: &RequestBody,
+) -> Result<(), Rejection> {
+    match (&route.validation.body, body) {
+        (Some(validation), RequestBody::Whole(bytes)) => {
+            validate::body(validation, exchange, bytes)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Puts the gateway's own headers on the answer, or makes the answer of a refusal.

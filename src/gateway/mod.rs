@@ -7,6 +7,7 @@ mod choose;
 mod gateway_response;
 mod handle;
 mod rejection;
+mod validate;
 
 use std::sync::Arc;
 

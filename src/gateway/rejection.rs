@@ -39,6 +39,15 @@ pub enum Rejection {
     /// The route's protection could not be built, so nobody may pass.
     #[error("the route is closed: {0}")]
     Closed(String),
+    /// Required parameters are missing or blank.
+    #[error("required parameters are missing: {}", .0.join(", "))]
+    MissingParameters(Vec<String>),
+    /// The body does not fit its model.
+    #[error("the body does not fit its model: {0}")]
+    InvalidBody(String),
+    /// The body went through a coding that is unknown, or cannot be undone.
+    #[error("the request's content coding cannot be undone: {0}")]
+    ContentCoding(String),
     /// The backend gave nothing to send.
     #[error(transparent)]
     Integration(#[from] IntegrationError),
@@ -60,6 +69,8 @@ pub struct DefaultAnswer {
     pub message: Option<Cow<'static, str>>,
     /// The recorded default bodies differ in a space after the colon.
     pub spaced: bool,
+    /// `$context.error.validationErrorString`.
+    pub validation_error: Option<String>,
 }
 
 fn answer(
@@ -75,7 +86,28 @@ fn answer(
         error_type,
         message: Some(Cow::Borrowed(message)),
         spaced,
+        validation_error: None,
     }
+}
+
+fn bad_request(response_type: &'static str, message: &'static str) -> DefaultAnswer {
+    answer(
+        response_type,
+        StatusCode::BAD_REQUEST,
+        "BadRequestException",
+        message,
+        true,
+    )
+}
+
+fn unsupported_media_type() -> DefaultAnswer {
+    answer(
+        "UNSUPPORTED_MEDIA_TYPE",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "BadRequestException",
+        "Unsupported Media Type",
+        true,
+    )
 }
 
 impl Rejection {
@@ -101,6 +133,7 @@ impl Rejection {
                 error_type: "BadRequestException",
                 message: malformed.status().canonical_reason().map(Cow::Borrowed),
                 spaced: false,
+                validation_error: None,
             },
             Self::UnknownApi { .. } | Self::EndpointDisabled => answer(
                 "DEFAULT_4XX",
@@ -119,6 +152,22 @@ impl Rejection {
             Self::Closed(_) | Self::Internal(_) => {
                 internal("DEFAULT_5XX", StatusCode::INTERNAL_SERVER_ERROR)
             }
+            Self::MissingParameters(names) => {
+                let message = format!(
+                    "Missing required request parameters: [{}]",
+                    names.join(", ")
+                );
+                DefaultAnswer {
+                    message: Some(Cow::Owned(message.clone())),
+                    validation_error: Some(message),
+                    ..bad_request("BAD_REQUEST_PARAMETERS", "")
+                }
+            }
+            Self::InvalidBody(detail) => DefaultAnswer {
+                validation_error: Some(detail.clone()),
+                ..bad_request("BAD_REQUEST_BODY", "Invalid request body")
+            },
+            Self::ContentCoding(_) => unsupported_media_type(),
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_) => answer(
                     "INTEGRATION_TIMEOUT",
@@ -141,13 +190,7 @@ impl Rejection {
                 | IntegrationError::MalformedAnswer { .. } => {
                     internal("DEFAULT_5XX", StatusCode::BAD_GATEWAY)
                 }
-                IntegrationError::UnsupportedMediaType => answer(
-                    "UNSUPPORTED_MEDIA_TYPE",
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "BadRequestException",
-                    "Unsupported Media Type",
-                    true,
-                ),
+                IntegrationError::UnsupportedMediaType => unsupported_media_type(),
                 IntegrationError::PayloadTooLarge
                 | IntegrationError::Invoke(InvokeError::RequestTooLarge { .. }) => answer(
                     "REQUEST_TOO_LARGE",
@@ -199,6 +242,12 @@ impl Rejection {
             }
             Self::MissingRoute { .. } => (StatusCode::NOT_FOUND, "Not Found"),
             Self::Closed(_) | Self::Internal(_) => INTERNAL,
+            Self::MissingParameters(_) | Self::InvalidBody(_) => {
+                (StatusCode::BAD_REQUEST, "Bad Request")
+            }
+            Self::ContentCoding(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type")
+            }
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_)
                 | IntegrationError::Network(_)

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::validation::Schemas;
 use super::{ApiPlan, GatewayResponses, Plan, RoutePlan, Router, integration, unsupported};
 use crate::base::id::stable_id;
 use crate::event::media_type::MediaTypes;
@@ -78,6 +79,7 @@ fn compile_api(
         binary_media_types: MediaTypes::new(api.binary_media_types.iter().map(String::as_str)),
     };
     unsupported::report_api(api, settings, diagnostics);
+    let mut schemas = Schemas::default();
     let mut router = Router::new(api.kind);
     let mut routes = Vec::with_capacity(api.routes.len());
     for route in &api.routes {
@@ -95,6 +97,7 @@ fn compile_api(
             &facts,
             compiler,
             directory,
+            &mut schemas,
             diagnostics,
         ));
     }
@@ -113,6 +116,7 @@ fn compile_route(
     facts: &ApiFacts,
     compiler: &Compiler<'_>,
     directory: &Path,
+    schemas: &mut Schemas,
     diagnostics: &mut Diagnostics,
 ) -> RoutePlan {
     let route_key = route_key(route);
@@ -145,6 +149,7 @@ fn compile_route(
         },
         variables: variables(&route.path),
         closed,
+        validation: schemas.compile(api, route, diagnostics),
         integration,
     }
 }

@@ -9,6 +9,7 @@ pub mod gateway_response;
 mod integration;
 pub mod router;
 mod unsupported;
+pub mod validation;
 
 use crate::event::{ApiFacts, RouteFacts};
 use crate::integration::Integration;
@@ -16,6 +17,7 @@ use crate::integration::Integration;
 pub use compile::{Compiler, compile};
 pub use gateway_response::GatewayResponses;
 pub use router::Router;
+pub use validation::Validation;
 
 /// All APIs that are served, the first one also at the bare address.
 #[derive(Debug, Default)]
@@ -48,6 +50,8 @@ pub struct RoutePlan {
     pub variables: Vec<String>,
     /// Why nobody may pass, where the route's protection cannot be built.
     pub closed: Option<String>,
+    /// What is checked before the backend is called (REST).
+    pub validation: Validation,
     /// The backend.
     pub integration: Integration,
 }

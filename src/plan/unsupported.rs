@@ -66,13 +66,6 @@ pub(super) fn report_route(
     if api.policy.is_some() {
         closed.get_or_insert_with(|| "resource policy".to_owned());
     }
-    if route
-        .request_validator
-        .is_some_and(|validator| validator.body || validator.parameters)
-    {
-        diagnostics.push(Diagnostic::unsupported("request validation").at(route.span));
-        closed.get_or_insert_with(|| "request validation".to_owned());
-    }
     if let Some(integration) = &route.integration {
         let mut report =
             |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
