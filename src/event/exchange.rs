@@ -32,6 +32,17 @@ pub struct ApiFacts {
     pub stage_variables: IndexMap<String, String>,
     /// Which media types are binary (REST).
     pub binary_media_types: MediaTypes,
+    /// Set while the stage has a canary.
+    pub canary: Option<CanaryFacts>,
+}
+
+/// Which side of a stage's canary these facts are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanaryFacts {
+    /// The canary's side: `$context.isCanaryRequest`.
+    pub requested: bool,
+    /// The canary shares the stage's response cache.
+    pub use_stage_cache: bool,
 }
 
 /// What is the same for every request of a route.

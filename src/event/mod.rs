@@ -11,6 +11,6 @@ pub mod request;
 pub mod rest;
 pub mod template_inputs;
 
-pub use exchange::{ApiFacts, Exchange, PathParameter, RouteFacts};
+pub use exchange::{ApiFacts, CanaryFacts, Exchange, PathParameter, RouteFacts};
 pub use headers::HeaderList;
 pub use request::{Malformed, ReceivedRequest, Scheme};

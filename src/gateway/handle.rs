@@ -4,13 +4,15 @@ use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode};
 use tracing::{error, warn};
 
+use super::cache::{self, ResponseCache};
 use super::choose::{Choice, NoChoice, choose};
+use super::compression;
 use super::gateway_response::{http_error, rest_error};
 use super::rejection::Rejection;
 use super::validate;
 use crate::base::{Body, Clock};
 use crate::event::query::decode_percent;
-use crate::event::{Exchange, Malformed, PathParameter, ReceivedRequest};
+use crate::event::{ApiFacts, Exchange, Malformed, PathParameter, ReceivedRequest};
 use crate::function::{InvokeError, chain};
 use crate::integration::bounded_body::{BoundedBody, PAYLOAD_LIMIT, read_whole};
 use crate::integration::{Answer, IntegrationError, RequestBody, body_error};
@@ -21,6 +23,7 @@ use crate::plan::{ApiPlan, Plan, RoutePlan};
 pub(super) async fn handle(
     plan: &Plan,
     clock: &Clock,
+    cache: &ResponseCache,
     mut request: ReceivedRequest,
 ) -> Response<Body> {
     let received = clock.since_epoch();
@@ -51,11 +54,11 @@ pub(super) async fn handle(
             path_with_stage: path,
         }
     });
-    let mut exchange = Exchange::begin(&api.facts, request, path, path_with_stage, received);
+    let mut exchange = Exchange::begin(facts_for(api), request, path, path_with_stage, received);
     let refused = malformed.map(Rejection::Malformed).or(refused);
     let answered = match refused {
         Some(refused) => Err(refused),
-        None => run(api, &mut exchange, body).await,
+        None => run(api, &mut exchange, body, cache).await,
     };
     finish(api, &exchange, answered)
 }
@@ -65,6 +68,7 @@ async fn run<'p>(
     api: &'p ApiPlan,
     exchange: &mut Exchange<'p>,
     body: Body,
+    cache: &ResponseCache,
 ) -> Result<Answer, Rejection> {
     if api.endpoint_disabled {
         return Err(Rejection::EndpointDisabled);
@@ -72,9 +76,10 @@ async fn run<'p>(
     let route = find(api, exchange)?;
     authorize(route)?;
     validate::parameters(&route.validation, exchange)?;
-    let body = read(route, body).await?;
+    let body = read(route, exchange, body).await?;
     validate_body(route, exchange, &body)?;
-    Ok(route.integration.call(exchange, body).await?)
+    let answer = integrate(route, exchange, body, cache).await?;
+    compress(api, exchange, answer).await
 }
 
 /// A path with a `%` that is no byte's encoding, or with an encoded NUL: no two
@@ -132,16 +137,23 @@ fn authorize(route: &RoutePlan) -> Result<(), Rejection> {
 
 /// Takes the body: whole where something needs it whole, else as it comes.
 /// Either way it is bounded.
-async fn read(route: &RoutePlan, body: Body) -> Result<RequestBody, Rejection> {
+async fn read(
+    route: &RoutePlan,
+    exchange: &Exchange<'_>,
+    body: Body,
+) -> Result<RequestBody, Rejection> {
     use http_body::Body as _;
 
     if body.size_hint().lower() > PAYLOAD_LIMIT as u64 {
         return Err(IntegrationError::PayloadTooLarge.into());
     }
-    if body.is_end_stream() {
+    // HTTP APIs undo no coding.
+    let coded = exchange.api.kind == ApiKind::Rest && compression::is_coded(exchange.headers());
+    if body.is_end_stream() && !coded {
         return Ok(RequestBody::Whole(bytes::Bytes::new()));
     }
-    if route.integration.takes_streams() && route.validation.body.is_none() {
+    let checked = route.validation.body.is_some();
+    if route.integration(exchange.api).takes_streams() && !checked && !coded {
         let exact = body.size_hint().exact().is_some();
         // A body of known length is held to it by its connection.
         let body = if exact {
@@ -152,6 +164,9 @@ async fn read(route: &RoutePlan, body: Body) -> Result<RequestBody, Rejection> {
         return Ok(RequestBody::Streaming(body));
     }
     let bytes = read_whole(body, PAYLOAD_LIMIT).await.map_err(body_error)?;
+    if coded {
+        return compression::undo(exchange.headers(), bytes).map(RequestBody::Whole);
+    }
     Ok(RequestBody::Whole(bytes))
 }
 
@@ -166,6 +181,49 @@ fn validate_body(
             validate::body(validation, exchange, bytes)
         }
         _ => Ok(()),
+    }
+}
+
+/// Calls the backend, or answers from the stage's cache.
+async fn integrate(
+    route: &RoutePlan,
+    exchange: &Exchange<'_>,
+    body: RequestBody,
+    cache: &ResponseCache,
+) -> Result<Answer, Rejection> {
+    let integration = route.integration(exchange.api);
+    let caching = route
+        .caching
+        .as_ref()
+        .filter(|caching| cache::applies(caching, &exchange.request.method));
+    match caching {
+        Some(caching) => {
+            let now = exchange.received;
+            cache::through(cache, caching, integration, exchange, body, now).await
+        }
+        None => Ok(integration.call(exchange, body).await?),
+    }
+}
+
+/// Compresses an answer where the API and the client want it.
+async fn compress(
+    api: &ApiPlan,
+    exchange: &Exchange<'_>,
+    answer: Answer,
+) -> Result<Answer, Rejection> {
+    let Some(minimum) = api.minimum_compression_size.filter(|_| !answer.streams) else {
+        return Ok(answer);
+    };
+    let accepted = exchange.headers().last("accept-encoding");
+    let response = compression::compress(answer.response, accepted.as_deref(), minimum).await?;
+    Ok(Answer { response, ..answer })
+}
+
+/// The facts of the stage, or of its canary for its share of the requests.
+fn facts_for(api: &ApiPlan) -> &ApiFacts {
+    match &api.canary {
+        Some(canary) if fastrand::f64() * 100.0 < canary.percent_traffic => &canary.facts,
+        _ => &api.facts,
     }
 }
 

@@ -3,7 +3,9 @@
 //! [`Gateway::answer`] is what a listener calls; [`handle`] lists the phases in
 //! AWS's order.
 
+mod cache;
 mod choose;
+mod compression;
 mod gateway_response;
 mod handle;
 mod rejection;
@@ -25,6 +27,8 @@ pub use rejection::{DefaultAnswer, Rejection};
 pub struct Gateway {
     plan: Arc<ArcSwap<Plan>>,
     clock: Clock,
+    // Of all plans: a reload keeps what is cached.
+    cache: Arc<cache::ResponseCache>,
 }
 
 impl Gateway {
@@ -33,6 +37,7 @@ impl Gateway {
         Self {
             plan: Arc::new(ArcSwap::from_pointee(plan)),
             clock,
+            cache: Arc::default(),
         }
     }
 
@@ -49,6 +54,6 @@ impl Gateway {
     /// Answers one request. Never fails: what goes wrong is an answer, too.
     pub async fn answer(&self, request: ReceivedRequest) -> Response<Body> {
         let plan = self.plan.load_full();
-        handle::handle(&plan, &self.clock, request).await
+        handle::handle(&plan, &self.clock, &self.cache, request).await
     }
 }

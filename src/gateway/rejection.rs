@@ -48,6 +48,9 @@ pub enum Rejection {
     /// The body went through a coding that is unknown, or cannot be undone.
     #[error("the request's content coding cannot be undone: {0}")]
     ContentCoding(String),
+    /// The client asked for a fresh response and may not ("FAIL_WITH_403").
+    #[error("the client may not invalidate the response cache")]
+    CacheInvalidation,
     /// The backend gave nothing to send.
     #[error(transparent)]
     Integration(#[from] IntegrationError),
@@ -168,6 +171,13 @@ impl Rejection {
                 ..bad_request("BAD_REQUEST_BODY", "Invalid request body")
             },
             Self::ContentCoding(_) => unsupported_media_type(),
+            Self::CacheInvalidation => answer(
+                "ACCESS_DENIED",
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                "User is not authorized to access this resource",
+                false,
+            ),
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_) => answer(
                     "INTEGRATION_TIMEOUT",
@@ -237,7 +247,7 @@ impl Rejection {
                     .canonical_reason()
                     .unwrap_or("Bad Request"),
             ),
-            Self::UnknownApi { .. } | Self::EndpointDisabled => {
+            Self::UnknownApi { .. } | Self::EndpointDisabled | Self::CacheInvalidation => {
                 (StatusCode::FORBIDDEN, "Forbidden")
             }
             Self::MissingRoute { .. } => (StatusCode::NOT_FOUND, "Not Found"),

@@ -97,6 +97,7 @@ impl HttpCustom {
         Ok(Answer {
             response,
             with_trace_id: true,
+            streams: false,
         })
     }
 

@@ -84,6 +84,7 @@ impl LambdaCustom {
         Ok(Answer {
             response,
             with_trace_id: true,
+            streams: false,
         })
     }
 }

@@ -86,6 +86,7 @@ impl LambdaProxy {
         Ok(Answer {
             response: self.response(answer),
             with_trace_id: self.event == EventKind::Rest,
+            streams: false,
         })
     }
 

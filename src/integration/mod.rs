@@ -71,6 +71,8 @@ pub struct Answer {
     pub response: Response<Body>,
     /// The client gets `X-Amzn-Trace-Id` (REST: Lambda and `http`, not proxies to HTTP or mock; recorded).
     pub with_trace_id: bool,
+    /// The body goes out as it comes: it is neither cached nor compressed.
+    pub streams: bool,
 }
 
 /// Why a backend gave nothing to send. Says whose fault it is: the gateway

@@ -140,7 +140,7 @@ impl Schema {
         let mut messages: Vec<String> = Vec::new();
         let mut missing: Option<(String, Vec<String>)> = None;
         let end_missing = |missing: &mut Option<(String, Vec<String>)>,
-                               messages: &mut Vec<String>| {
+                           messages: &mut Vec<String>| {
             if let Some((_, mut names)) = missing.take() {
                 names.sort_unstable();
                 messages.push(format!(

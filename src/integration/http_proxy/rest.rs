@@ -62,6 +62,7 @@ impl HttpProxy {
         Ok(Answer {
             response: client_answer(answer),
             with_trace_id: false,
+            streams: self.connection.stream,
         })
     }
 }
