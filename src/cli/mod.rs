@@ -12,6 +12,7 @@ pub mod load;
 pub mod routes;
 mod serve;
 mod signals;
+mod test_invoke;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ pub enum Command {
     Check(check::Check),
     /// Print the routes of API definitions
     Routes(routes::Routes),
+    /// Send one request through an API, and print its execution log
+    TestInvoke(test_invoke::TestInvoke),
     /// Print the effective settings and where each comes from
     Config(config::Config),
 }
@@ -77,6 +80,7 @@ impl Cli {
             Command::Exec(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Routes(command) => command.run(),
+            Command::TestInvoke(command) => command.run(),
             Command::Config(command) => command.run(),
         }
     }
@@ -90,6 +94,7 @@ impl Command {
             Self::Check(command) => &mut command.common,
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
+            Self::TestInvoke(_) => return None,
         })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::execution_log::ExecutionLog;
 use super::media_type::MediaTypes;
 use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
@@ -92,6 +93,8 @@ pub struct Exchange<'p> {
     pub received: Duration,
     /// The API key that the request named, once it was accepted.
     pub api_key: Option<(String, String)>,
+    /// What happens to it, step by step, where that is logged.
+    pub log: ExecutionLog,
     query: OnceLock<Query>,
 }
 
@@ -132,6 +135,7 @@ impl<'p> Exchange<'p> {
             trace_id,
             received,
             api_key: None,
+            log: ExecutionLog::default(),
             query: OnceLock::new(),
         }
     }

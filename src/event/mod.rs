@@ -2,6 +2,7 @@
 
 pub mod context_variables;
 pub mod exchange;
+pub mod execution_log;
 pub mod headers;
 pub mod http;
 pub mod json;

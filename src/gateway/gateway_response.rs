@@ -17,7 +17,10 @@ pub(super) fn rest_error(
     rejection: &Rejection,
 ) -> Response<Body> {
     let default = rejection.rest_answer();
-    let custom = custom.find(default.response_type, default.status);
+    // AWS lets nobody customize this one ("Amazon API Gateway important notes").
+    let custom = custom
+        .find(default.response_type, default.status)
+        .filter(|_| default.response_type != "REQUEST_TOO_LARGE");
     let error = ErrorVariables { default: &default };
     let accept = exchange.headers().first("accept");
     let template = custom.and_then(|custom| custom.template(accept.as_deref()));

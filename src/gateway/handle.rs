@@ -7,10 +7,12 @@ use tracing::{error, warn};
 use super::cache::{self, ResponseCache};
 use super::choose::{Choice, NoChoice, choose};
 use super::compression;
+use super::execution_log;
 use super::gateway_response::{http_error, rest_error};
 use super::rejection::Rejection;
 use super::validate;
 use crate::base::{Body, Clock};
+use crate::event::execution_log::{Line, LogSettings};
 use crate::event::query::decode_percent;
 use crate::event::{ApiFacts, Exchange, Malformed, PathParameter, ReceivedRequest};
 use crate::function::{InvokeError, chain};
@@ -25,7 +27,8 @@ pub(super) async fn handle(
     clock: &Clock,
     cache: &ResponseCache,
     mut request: ReceivedRequest,
-) -> Response<Body> {
+    logged: Option<LogSettings>,
+) -> (Response<Body>, Vec<Line>) {
     let received = clock.since_epoch();
     let body = std::mem::take(&mut request.body);
     let malformed = request.malformed.or_else(|| misspelt(&request.path));
@@ -38,7 +41,7 @@ pub(super) async fn handle(
             };
             match plan.apis.first() {
                 Some(api) => (api, Some(refused), None),
-                None => return bare(StatusCode::NOT_FOUND),
+                None => return (bare(StatusCode::NOT_FOUND), Vec::new()),
             }
         }
     };
@@ -58,9 +61,19 @@ pub(super) async fn handle(
     let refused = malformed.map(Rejection::Malformed).or(refused);
     let answered = match refused {
         Some(refused) => Err(refused),
-        None => run(api, &mut exchange, body, cache).await,
+        None => run(api, &mut exchange, body, cache, clock, logged).await,
     };
-    finish(api, &exchange, answered)
+    if let Err(rejection) = &answered {
+        execution_log::refused(&exchange, rejection);
+    }
+    let refused = answered
+        .as_ref()
+        .err()
+        .map(|rejection| rejection.rest_answer().response_type);
+    let response = finish(api, &exchange, answered);
+    execution_log::end(&exchange, &response, refused, logged.is_some());
+    let lines = exchange.log.lines();
+    (response, lines)
 }
 
 /// Match, authorize, admit, read, validate, integrate: the first that refuses ends it.
@@ -69,16 +82,23 @@ async fn run<'p>(
     exchange: &mut Exchange<'p>,
     body: Body,
     cache: &ResponseCache,
+    clock: &Clock,
+    logged: Option<LogSettings>,
 ) -> Result<Answer, Rejection> {
     if api.endpoint_disabled {
         return Err(Rejection::EndpointDisabled);
     }
     let route = find(api, exchange)?;
+    execution_log::begin(route, exchange, clock, logged);
     authorize(route)?;
     validate::parameters(&route.validation, exchange)?;
     let body = read(route, exchange, body).await?;
+    execution_log::body(exchange, &body);
     validate_body(route, exchange, &body)?;
-    let answer = integrate(route, exchange, body, cache).await?;
+    let mut answer = integrate(route, exchange, body, cache).await?;
+    if exchange.log.wants_data() && !answer.streams {
+        answer.response = collected(answer.response).await?;
+    }
     compress(api, exchange, answer).await
 }
 
@@ -178,7 +198,9 @@ fn validate_body(
 ) -> Result<(), Rejection> {
     match (&route.validation.body, body) {
         (Some(validation), RequestBody::Whole(bytes)) => {
-            validate::body(validation, exchange, bytes)
+            validate::body(validation, exchange, bytes)?;
+            execution_log::valid(exchange);
+            Ok(())
         }
         _ => Ok(()),
     }
@@ -203,6 +225,15 @@ async fn integrate(
         }
         None => Ok(integration.call(exchange, body).await?),
     }
+}
+
+/// An answer with its whole body, so that it can be shown.
+async fn collected(response: Response<Body>) -> Result<Response<Body>, Rejection> {
+    let (parts, body) = response.into_parts();
+    let body = read_whole(body, PAYLOAD_LIMIT)
+        .await
+        .map_err(|error| IntegrationError::BrokenAnswer(error.to_string()))?;
+    Ok(Response::from_parts(parts, body.into()))
 }
 
 /// Compresses an answer where the API and the client want it.

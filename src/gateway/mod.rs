@@ -6,6 +6,7 @@
 mod cache;
 mod choose;
 mod compression;
+mod execution_log;
 mod gateway_response;
 mod handle;
 mod rejection;
@@ -18,6 +19,7 @@ use http::Response;
 
 use crate::base::{Body, Clock};
 use crate::event::ReceivedRequest;
+use crate::event::execution_log::Line;
 use crate::plan::Plan;
 
 pub use rejection::{DefaultAnswer, Rejection};
@@ -54,6 +56,15 @@ impl Gateway {
     /// Answers one request. Never fails: what goes wrong is an answer, too.
     pub async fn answer(&self, request: ReceivedRequest) -> Response<Body> {
         let plan = self.plan.load_full();
-        handle::handle(&plan, &self.clock, &self.cache, request).await
+        let (response, _) = handle::handle(&plan, &self.clock, &self.cache, request, None).await;
+        response
+    }
+
+    /// Answers one request and tells each step of its way, as the Test button
+    /// of AWS's console does.
+    pub async fn test(&self, request: ReceivedRequest) -> (Response<Body>, Vec<Line>) {
+        let plan = self.plan.load_full();
+        let whole = Some(execution_log::WHOLE);
+        handle::handle(&plan, &self.clock, &self.cache, request, whole).await
     }
 }

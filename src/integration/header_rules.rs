@@ -12,8 +12,10 @@ pub enum Backend {
     Http,
     /// `http_proxy`.
     HttpProxy,
-    /// `aws`, `aws_proxy`.
+    /// `aws`, `aws_proxy` with a function.
     Lambda,
+    /// `aws` with another service.
+    Service,
     /// `mock`.
     Mock,
 }

@@ -14,7 +14,7 @@ use crate::event::http::PayloadFormat;
 use crate::event::media_type::first_accepted;
 use crate::event::rest::ProxyAnswer;
 use crate::event::{Exchange, http as http_event, rest as rest_event};
-use crate::function::{FunctionRef, Invocation, InvocationType};
+use crate::function::{FunctionRef, Invocation, InvocationType, Outcome};
 
 /// Which event the function gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +59,14 @@ impl LambdaProxy {
             trace_id: Some(exchange.trace_id.clone()),
             client_context: None,
         };
+        let sent = log_request(exchange, &self.function, &invocation.payload);
         let called = tokio::time::timeout(self.timeout, self.function.invoke(invocation)).await;
         let outcome = match called {
             Err(_) => return Err(IntegrationError::Timeout(self.timeout)),
             Ok(Err(error)) => return Err(IntegrationError::Invoke(error)),
             Ok(Ok(outcome)) => outcome,
         };
+        log_answer(exchange, sent, &outcome);
         let name = || self.function.name().to_owned();
         if outcome.function_error.is_some() {
             let detail = String::from_utf8_lossy(&outcome.payload).into_owned();
@@ -117,6 +119,73 @@ impl LambdaProxy {
         *response.headers_mut() = headers;
         response
     }
+}
+
+/// Tells the execution log of a call. Gives the time for [`log_answer`].
+pub(super) fn log_request(
+    exchange: &Exchange<'_>,
+    function: &FunctionRef,
+    payload: &[u8],
+) -> Duration {
+    if !exchange.log.is_on() {
+        return Duration::ZERO;
+    }
+    let api = exchange.api;
+    let qualifier = match &function.qualifier {
+        Some(qualifier) => format!(":{qualifier}"),
+        None => String::new(),
+    };
+    let uri = format!(
+        "https://lambda.{region}.amazonaws.com/2015-03-31/functions/arn:aws:lambda:{region}:{}:function:{}{qualifier}/invocations",
+        api.account_id,
+        function.name(),
+        region = api.region,
+    );
+    let mut headers = HeaderMap::new();
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    set("x-amzn-lambda-integration-tag", &exchange.request_id);
+    set("x-amz-source-arn", &source_arn(exchange));
+    set("x-amzn-apigateway-api-id", &api.api_id);
+    set("accept", "application/json");
+    set("user-agent", &format!("AmazonAPIGateway_{}", api.api_id));
+    set("x-amzn-trace-id", &exchange.trace_id);
+    set("content-type", "application/json");
+    exchange.log.sending(&uri, &headers, Some(payload))
+}
+
+/// `arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/path`.
+fn source_arn(exchange: &Exchange<'_>) -> String {
+    let api = exchange.api;
+    format!(
+        "arn:aws:execute-api:{}:{}:{}/{}/{}{}",
+        api.region,
+        api.account_id,
+        api.api_id,
+        api.stage,
+        exchange.request.method,
+        exchange.route.map_or("", |route| &route.resource_path),
+    )
+}
+
+/// Tells the execution log what a function gave.
+pub(super) fn log_answer(exchange: &Exchange<'_>, sent: Duration, outcome: &Outcome) {
+    if !exchange.log.is_on() {
+        return;
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(error) = &outcome.function_error
+        && let Ok(value) = HeaderValue::from_str(error)
+    {
+        headers.insert("x-amz-function-error", value);
+    }
+    exchange
+        .log
+        .received(sent, outcome.status, &headers, Some(&outcome.payload));
 }
 
 /// Whether the first media type of `Accept` is binary for the API.

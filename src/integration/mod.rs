@@ -4,6 +4,7 @@
 //! request. It knows nothing of authorization or limits: whoever calls it has
 //! decided that the request may pass.
 
+pub mod aws_service;
 pub mod bounded_body;
 pub mod client;
 pub mod content_handling;
@@ -44,6 +45,8 @@ pub enum Integration {
     HttpCustom(http_custom::HttpCustom),
     /// `aws` for Lambda: a function with mappings.
     LambdaCustom(lambda_custom::LambdaCustom),
+    /// `aws` for any other service.
+    AwsService(Box<aws_service::AwsService>),
     /// `mock`.
     Mock(mock::Mock),
     /// `uri: local:NAME`: a handler of this program.
@@ -137,6 +140,7 @@ impl Integration {
             Self::LambdaProxy(_)
             | Self::HttpCustom(_)
             | Self::LambdaCustom(_)
+            | Self::AwsService(_)
             | Self::Mock(_)
             | Self::Handler(_)
             | Self::Misconfigured { .. } => false,
@@ -159,6 +163,7 @@ impl Integration {
             Self::HttpApiProxy(integration) => integration.call(exchange, body).await,
             Self::HttpCustom(integration) => integration.call(exchange, whole(body).await?).await,
             Self::LambdaCustom(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::AwsService(integration) => integration.call(exchange, whole(body).await?).await,
             Self::Mock(integration) => integration.call(exchange, &whole(body).await?),
             Self::Handler(integration) => integration.call(exchange, whole(body).await?).await,
             Self::Misconfigured { reason } => Err(IntegrationError::Configuration(reason.clone())),

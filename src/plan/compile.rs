@@ -6,13 +6,14 @@ use std::time::Duration;
 use super::validation::Schemas;
 use super::{
     ApiPlan, CanaryPlan, GatewayResponses, Plan, RoutePlan, Router, caching, integration,
-    unsupported,
+    method_settings, unsupported,
 };
 use crate::base::id::stable_id;
 use crate::event::media_type::MediaTypes;
 use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::function::Functions;
 use crate::integration::Integration;
+use crate::integration::aws_service::client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::model::settings::Settings;
 use crate::model::{Api, ApiKind, Route};
@@ -27,6 +28,8 @@ pub struct Compiler<'c> {
     pub functions: &'c Functions,
     /// Connections to HTTP backends.
     pub client: &'c HttpClient,
+    /// Signed requests to AWS services.
+    pub aws: &'c AwsClient,
     /// Folder that `local:static/FOLDER` of a document starts from, by API.
     pub directories: &'c [std::path::PathBuf],
 }
@@ -212,6 +215,9 @@ fn compile_route(
         variables: variables(&route.path),
         closed,
         validation: schemas.compile(api, route, diagnostics),
+        logging: (api.kind == ApiKind::Rest)
+            .then(|| method_settings::logging(&compiler.settings.stage.method_settings, route))
+            .flatten(),
         caching,
         integration,
         canary: canary_integration,

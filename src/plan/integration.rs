@@ -12,6 +12,8 @@ use crate::event::ApiFacts;
 use crate::event::http::PayloadFormat;
 use crate::function::FunctionRef;
 use crate::integration::Integration;
+use crate::integration::aws_service::AwsService;
+use crate::integration::aws_service::address::{Address, Call};
 use crate::integration::handler::HandlerIntegration;
 use crate::integration::http_custom::HttpCustom;
 use crate::integration::http_proxy::{self, Connection};
@@ -55,6 +57,9 @@ impl Compile<'_> {
             None => match model.kind {
                 IntegrationKind::AwsProxy => self.lambda_proxy(model),
                 IntegrationKind::HttpProxy => self.http_proxy(model),
+                IntegrationKind::Aws if self.is_service(model) => {
+                    self.aws_service(model, diagnostics)
+                }
                 IntegrationKind::Aws => self.lambda_custom(model, diagnostics),
                 IntegrationKind::Http => self.http_custom(model, diagnostics),
                 IntegrationKind::Mock => self.mock(model, diagnostics),
@@ -173,6 +178,63 @@ impl Compile<'_> {
             request: self.request_side(model, diagnostics)?,
             response: self.response_side(model, diagnostics),
         }))
+    }
+
+    /// Whether an `aws` integration calls another service than Lambda's Invoke.
+    fn is_service(&self, model: &Model) -> bool {
+        let Some(uri) = &model.uri else { return false };
+        let (filled, _) = self.filled(uri);
+        let service = filled.splitn(6, ':').nth(4);
+        let invokes = filled.contains("/functions/") && filled.ends_with("/invocations");
+        filled.contains(":apigateway:") && !(service == Some("lambda") && invokes)
+    }
+
+    fn aws_service(
+        &self,
+        model: &Model,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Integration, Fault> {
+        let uri = self.uri(model)?;
+        let (filled, missing) = self.filled(uri);
+        let fault = |reason: String| Fault {
+            reason: match missing.as_slice() {
+                [] => reason,
+                missing => format!(
+                    "{reason}: the stage variable `{}` is not set",
+                    missing.join("`, `")
+                ),
+            },
+            span: uri.span,
+        };
+        let address = Address::parse(&filled).map_err(fault)?;
+        let endpoint = endpoint_of(&address);
+        let mut text = address.base(endpoint.as_deref());
+        text.push('/');
+        if let Call::Path(path) = &address.call {
+            text.push_str(path);
+        }
+        let parsed = UriTemplate::parse(&text).map_err(|error| Fault {
+            reason: error.to_string(),
+            span: uri.span,
+        })?;
+        let role = model.credentials.as_ref().and_then(|credentials| {
+            let (filled, _) = self.filled(credentials);
+            filled.contains(":role/").then_some(filled)
+        });
+        if model.credentials.is_none() {
+            let message = "AWS wants `credentials` for a service: the role that API Gateway assumes; here your own credentials sign";
+            diagnostics.push(Diagnostic::warning("W0512", message).at(model.span));
+        }
+        Ok(Integration::AwsService(Box::new(AwsService {
+            client: self.compiler.aws.clone(),
+            address,
+            uri: parsed,
+            method: self.method(model)?,
+            role,
+            timeout: self.timeout(model),
+            request: self.request_side(model, diagnostics)?,
+            response: self.response_side(model, diagnostics),
+        })))
     }
 
     fn http_custom(
@@ -370,6 +432,18 @@ impl Compile<'_> {
                 }),
         }
     }
+}
+
+/// The address that stands for a service's own: `AWS_ENDPOINT_URL_SERVICE`, else
+/// `AWS_ENDPOINT_URL`, as the AWS SDKs read them.
+fn endpoint_of(address: &Address) -> Option<String> {
+    let ignored = std::env::var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+        .is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+    let of = |name: &str| std::env::var(name).ok().filter(|url| !url.is_empty());
+    if ignored {
+        return None;
+    }
+    of(&format!("AWS_ENDPOINT_URL_{}", address.service_id())).or_else(|| of("AWS_ENDPOINT_URL"))
 }
 
 /// Templates that parse; a finding says where the others do not.

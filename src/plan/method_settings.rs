@@ -2,7 +2,29 @@
 
 use indexmap::IndexMap;
 
+use crate::event::execution_log::LogSettings;
 use crate::model::{MethodSettings, Route, Throttle};
+
+/// The longest line of an execution log ("Amazon API Gateway important notes").
+const LONGEST_LINE: usize = 1024;
+
+/// How much of a route's execution is logged.
+pub(super) fn logging(
+    settings: &IndexMap<String, MethodSettings>,
+    route: &Route,
+) -> Option<LogSettings> {
+    let settings = effective(settings, route);
+    let info = match settings.logging_level.as_deref() {
+        Some("INFO") => true,
+        Some("ERROR") => false,
+        _ => return None,
+    };
+    Some(LogSettings {
+        info,
+        data: settings.data_trace_enabled == Some(true),
+        longest: LONGEST_LINE,
+    })
+}
 
 /// The settings of a route: `/path/METHOD`, what is missing there from `*/*`.
 pub(super) fn effective(

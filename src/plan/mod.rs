@@ -13,6 +13,7 @@ pub mod router;
 mod unsupported;
 pub mod validation;
 
+use crate::event::execution_log::LogSettings;
 use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::integration::Integration;
 
@@ -68,6 +69,8 @@ pub struct RoutePlan {
     pub closed: Option<String>,
     /// What is checked before the backend is called (REST).
     pub validation: Validation,
+    /// How much of its execution is logged, where it is (REST).
+    pub logging: Option<LogSettings>,
     /// How responses are cached, where they are.
     pub caching: Option<Caching>,
     /// The backend.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::function::aws::AwsOptions;
 use crate::function::handler::Handlers;
 use crate::function::{Functions, FunctionsOptions};
+use crate::integration::aws_service::client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::model::Api;
 use crate::model::settings::Settings;
@@ -36,7 +37,7 @@ pub fn assemble(
     let options = FunctionsOptions {
         aws: AwsOptions {
             region: settings.region.clone(),
-            profile: extras.profile,
+            profile: extras.profile.clone(),
             endpoint: extras.lambda_endpoint,
         },
         account_id: settings.account_id.clone(),
@@ -44,10 +45,12 @@ pub fn assemble(
     };
     let functions = Functions::new(&settings.functions, extras.handlers, options);
     let client = HttpClient::default();
+    let aws = AwsClient::new(client.clone(), settings.region.clone(), extras.profile);
     let compiler = Compiler {
         settings,
         functions: &functions,
         client: &client,
+        aws: &aws,
         directories: &extras.directories,
     };
     let plan = compile(apis, &compiler, diagnostics);

@@ -58,7 +58,15 @@ impl HttpProxy {
         gateway_headers(exchange, &mut headers);
         mapped.put_headers(&mut headers, Backend::HttpProxy)?;
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
+        let shown = match &body {
+            RequestBody::Whole(bytes) => Some(&bytes[..]),
+            RequestBody::Streaming(_) => None,
+        };
+        let sent = exchange.log.sending(&uri.to_string(), &headers, shown);
         let answer = self.connection.send(method, uri, headers, body).await?;
+        exchange
+            .log
+            .received(sent, answer.status().as_u16(), answer.headers(), None);
         Ok(Answer {
             response: client_answer(answer),
             with_trace_id: false,

@@ -1,0 +1,216 @@
+//! `aws` for services: an action or a path of any AWS service, called with what
+//! the mappings make of the request, signed.
+//!
+//! Source: API Gateway developer guide, "Set up an API integration request using
+//! the API Gateway console", and the tutorials on DynamoDB, SQS, S3, Kinesis,
+//! Step Functions. What the guide does not show of the request that AWS sends
+//! follows the services' own protocols.
+
+pub mod address;
+pub mod client;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+
+use self::address::{Address, Call, Protocol};
+use self::client::{AwsClient, SendError, Signature};
+use super::bounded_body::{BoundError, PAYLOAD_LIMIT, read_whole};
+use super::header_rules::Backend;
+use super::http_proxy::method_towards;
+use super::http_proxy::rest::append_query;
+use super::request_side::RequestSide;
+use super::response_side::{BackendAnswer, ResponseSide};
+use super::uri::{UriTemplate, encode_query};
+use super::{Answer, IntegrationError};
+use crate::base::Body;
+use crate::event::Exchange;
+
+/// A compiled `aws` integration with a service.
+#[derive(Debug)]
+pub struct AwsService {
+    /// Signs and sends.
+    pub client: AwsClient,
+    /// The service and what is called there.
+    pub address: Address,
+    /// Where that is, path included.
+    pub uri: UriTemplate,
+    /// `None` repeats the client's method.
+    pub method: Option<Method>,
+    /// The role that is assumed; the developer's own credentials without one.
+    pub role: Option<String>,
+    /// How long the whole answer is waited for.
+    pub timeout: Duration,
+    /// Request mappings.
+    pub request: RequestSide,
+    /// Response mappings.
+    pub response: ResponseSide,
+}
+
+impl AwsService {
+    /// Calls the service.
+    ///
+    /// # Errors
+    ///
+    /// A mapping that fails, no credentials, or a service that does not answer in time.
+    pub async fn call(
+        &self,
+        exchange: &Exchange<'_>,
+        body: Bytes,
+    ) -> Result<Answer, IntegrationError> {
+        let mapped = self.request.map(exchange, &body)?;
+        let protocol = self.address.protocol();
+        let mut query = String::new();
+        let mut target = None;
+        if let Call::Action { name, query: own } = &self.address.call {
+            match protocol {
+                Protocol::Json { prefix, .. } => target = Some(format!("{prefix}.{name}")),
+                Protocol::Query { version } => {
+                    let is_mapped = |wanted: &str| {
+                        mapped.mapped.query.iter().any(|(name, _)| name == wanted)
+                            || own
+                                .split('&')
+                                .any(|piece| piece.starts_with(&format!("{wanted}=")))
+                    };
+                    if !is_mapped("Action") {
+                        query.push_str(&format!("Action={}", encode_query(name)));
+                    }
+                    if !version.is_empty() && !is_mapped("Version") {
+                        query.push_str(&format!("&Version={version}"));
+                    }
+                }
+            }
+            if !own.is_empty() {
+                query.push('&');
+                query.push_str(own);
+            }
+        }
+        append_query(&mut query, &mapped.mapped.query);
+        let uri = self
+            .uri
+            .fill(
+                |name| mapped.mapped.path_value(name),
+                None,
+                query.trim_start_matches('&'),
+            )
+            .map_err(|error| IntegrationError::Configuration(error.to_string()))?;
+        let mut headers = self.own_headers(exchange, target.as_deref(), protocol, &mapped.payload);
+        mapped.mapped.put_headers(&mut headers, Backend::Service)?;
+        // The signature's.
+        headers.remove(AUTHORIZATION);
+        headers.remove("x-amz-date");
+        headers.remove("x-amz-security-token");
+        if let Some(host) = uri
+            .authority()
+            .and_then(|host| HeaderValue::from_str(host.as_str()).ok())
+        {
+            headers.insert(HOST, host);
+        }
+        let method = method_towards(self.method.as_ref(), &exchange.request.method);
+        let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
+        if wants_length && mapped.payload.is_empty() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        let sent = exchange
+            .log
+            .sending(&uri.to_string(), &headers, Some(&mapped.payload));
+        let mut request = Request::new(mapped.payload);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let answer = tokio::time::timeout(self.timeout, self.exchange(request))
+            .await
+            .map_err(|_| IntegrationError::Timeout(self.timeout))??;
+        exchange.log.received(
+            sent,
+            answer.status().as_u16(),
+            answer.headers(),
+            Some(answer.body()),
+        );
+        let (parts, body) = answer.into_parts();
+        let answer = BackendAnswer {
+            selector: parts.status.as_u16().to_string(),
+            headers: parts.headers,
+            body,
+        };
+        let response = self
+            .response
+            .map(exchange, answer, mapped.overrides, Backend::Service)?;
+        Ok(Answer {
+            response,
+            with_trace_id: true,
+            streams: false,
+        })
+    }
+
+    fn own_headers(
+        &self,
+        exchange: &Exchange<'_>,
+        target: Option<&str>,
+        protocol: Protocol,
+        payload: &Bytes,
+    ) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut set = |name: HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        if let Some(target) = target {
+            set(HeaderName::from_static("x-amz-target"), target);
+        }
+        match (protocol, target) {
+            (Protocol::Json { content_type, .. }, Some(_)) => set(CONTENT_TYPE, content_type),
+            _ if !payload.is_empty() => {
+                let sent = exchange.headers().last("content-type");
+                set(CONTENT_TYPE, sent.as_deref().unwrap_or("application/json"));
+            }
+            _ => {}
+        }
+        set(ACCEPT, "application/json");
+        set(
+            USER_AGENT,
+            &format!("AmazonAPIGateway_{}", exchange.api.api_id),
+        );
+        set(
+            HeaderName::from_static("x-amzn-apigateway-api-id"),
+            &exchange.api.api_id,
+        );
+        set(
+            HeaderName::from_static("x-amzn-trace-id"),
+            &exchange.trace_id,
+        );
+        headers
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, IntegrationError> {
+        let signature = Signature {
+            service: self.address.signing_name(),
+            region: &self.address.region,
+            role: self.role.as_deref(),
+        };
+        let answer = self
+            .client
+            .send(request, signature)
+            .await
+            .map_err(|error| match error {
+                SendError::Client(error) => IntegrationError::Network(error),
+                other => IntegrationError::Configuration(other.to_string()),
+            })?;
+        let (parts, incoming) = answer.into_parts();
+        let body = read_whole(Body::Incoming(incoming), PAYLOAD_LIMIT)
+            .await
+            .map_err(|error| match error.downcast_ref::<BoundError>() {
+                Some(BoundError::TooLarge(limit)) => {
+                    IntegrationError::AnswerTooLarge(*limit as u64)
+                }
+                _ => IntegrationError::BrokenAnswer(error.to_string()),
+            })?;
+        Ok(http::Response::from_parts(parts, body))
+    }
+}
