@@ -14,19 +14,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use self::address::{Address, Call, Protocol};
 use self::client::{AwsClient, SendError, Signature};
 use super::bounded_body::{BoundError, PAYLOAD_LIMIT, read_whole};
 use super::header_rules::Backend;
 use super::http_proxy::method_towards;
-use super::http_proxy::rest::append_query;
 use super::request_side::RequestSide;
 use super::response_side::{BackendAnswer, ResponseSide};
-use super::uri::{UriTemplate, encode_query};
+use super::uri::UriTemplate;
 use super::{Answer, IntegrationError};
 use crate::base::Body;
 use crate::event::Exchange;
+
+/// A query's name or value as signatures want it: all but unreserved characters
+/// encoded (Signature Version 4, "Create a canonical request").
+fn strict(text: &str) -> impl std::fmt::Display + '_ {
+    const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~');
+    utf8_percent_encode(text, UNRESERVED)
+}
 
 /// A compiled `aws` integration with a service.
 #[derive(Debug)]
@@ -75,7 +86,7 @@ impl AwsService {
                                 .any(|piece| piece.starts_with(&format!("{wanted}=")))
                     };
                     if !is_mapped("Action") {
-                        query.push_str(&format!("Action={}", encode_query(name)));
+                        query.push_str(&format!("Action={name}"));
                     }
                     if !version.is_empty() && !is_mapped("Version") {
                         query.push_str(&format!("&Version={version}"));
@@ -87,7 +98,11 @@ impl AwsService {
                 query.push_str(own);
             }
         }
-        append_query(&mut query, &mapped.mapped.query);
+        for (name, values) in &mapped.mapped.query {
+            for value in values {
+                query.push_str(&format!("&{}={}", strict(name), strict(value)));
+            }
+        }
         let uri = self
             .uri
             .fill(
@@ -163,6 +178,9 @@ impl AwsService {
         }
         match (protocol, target) {
             (Protocol::Json { content_type, .. }, Some(_)) => set(CONTENT_TYPE, content_type),
+            (Protocol::Query { .. }, None) if matches!(self.address.call, Call::Action { .. }) => {
+                set(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            }
             _ if !payload.is_empty() => {
                 let sent = exchange.headers().last("content-type");
                 set(CONTENT_TYPE, sent.as_deref().unwrap_or("application/json"));
