@@ -9,6 +9,7 @@ pub mod common;
 mod config;
 mod exec;
 pub mod load;
+mod render;
 pub mod routes;
 mod serve;
 mod signals;
@@ -46,6 +47,8 @@ pub enum Command {
     Routes(routes::Routes),
     /// Send one request through an API, and print its execution log
     TestInvoke(test_invoke::TestInvoke),
+    /// Render a mapping template, or check files of cases
+    Render(render::Render),
     /// Print the effective settings and where each comes from
     Config(config::Config),
 }
@@ -59,12 +62,11 @@ impl Cli {
             Ok(cli) => cli,
             Err(error) => error.format(&mut definition).exit(),
         };
-        if let Some((name, matches)) = matches.subcommand() {
-            if let (Some(command), Some(common)) =
+        if let Some((name, matches)) = matches.subcommand()
+            && let (Some(command), Some(common)) =
                 (definition.find_subcommand(name), cli.command.common())
-            {
-                common.origins = common::Origins::of(command, matches);
-            }
+        {
+            common.origins = common::Origins::of(command, matches);
         }
         cli
     }
@@ -81,6 +83,7 @@ impl Cli {
             Command::Check(command) => command.run(),
             Command::Routes(command) => command.run(),
             Command::TestInvoke(command) => command.run(),
+            Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
         }
     }
@@ -94,7 +97,7 @@ impl Command {
             Self::Check(command) => &mut command.common,
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
-            Self::TestInvoke(_) => return None,
+            Self::TestInvoke(_) | Self::Render(_) => return None,
         })
     }
 }
