@@ -4,6 +4,7 @@
 //! request. It knows nothing of authorization or limits: whoever calls it has
 //! decided that the request may pass.
 
+pub mod aws_client;
 pub mod bounded_body;
 pub mod client;
 pub mod content_handling;

@@ -9,6 +9,7 @@ use crate::event::media_type::MediaTypes;
 use crate::event::{ApiFacts, RouteFacts};
 use crate::function::Functions;
 use crate::integration::Integration;
+use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::model::settings::Settings;
 use crate::model::{Api, ApiKind, Route};
@@ -23,6 +24,8 @@ pub struct Compiler<'c> {
     pub functions: &'c Functions,
     /// Connections to HTTP backends.
     pub client: &'c HttpClient,
+    /// Signed requests to AWS services.
+    pub aws: &'c AwsClient,
     /// Folder that `local:static/FOLDER` of a document starts from, by API.
     pub directories: &'c [std::path::PathBuf],
 }
