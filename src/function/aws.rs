@@ -1,48 +1,33 @@
 //! The real Lambda, with the developer's own credentials.
 //!
-//! The SDK is loaded at the first call: reading profiles and root certificates
-//! takes time that a start without such a function must not pay, and no
-//! connection leaves the machine before a request asks for it.
+//! No connection leaves the machine before a request asks for it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::Region;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::retry::RetryConfig;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
-use tokio::sync::OnceCell;
 
+use super::aws_config::AwsConfig;
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::FunctionArn;
-
-/// How AWS is reached.
-#[derive(Clone, Debug, Default)]
-pub struct AwsOptions {
-    /// Region for functions whose ARN has none.
-    pub region: String,
-    /// Profile of the shared configuration files.
-    pub profile: Option<String>,
-    /// Endpoint instead of Lambda's own; `AWS_ENDPOINT_URL_LAMBDA` does the same.
-    pub endpoint: Option<String>,
-}
 
 /// Lambda's Invoke API through the AWS SDK.
 #[derive(Debug)]
 pub struct AwsLambda {
-    options: AwsOptions,
-    config: OnceCell<SdkConfig>,
+    config: Arc<AwsConfig>,
     // One client a region: a function's ARN says where it lives.
     clients: Mutex<HashMap<String, Client>>,
 }
 
 impl AwsLambda {
     /// Loads nothing yet.
-    pub fn new(options: AwsOptions) -> Self {
+    pub fn new(config: Arc<AwsConfig>) -> Self {
         Self {
-            options,
-            config: OnceCell::new(),
+            config,
             clients: Mutex::new(HashMap::new()),
         }
     }
@@ -61,7 +46,7 @@ impl AwsLambda {
         let name = if arn.account.is_empty() {
             arn.name.clone()
         } else {
-            arn.unqualified(&self.options.region, &arn.account)
+            arn.unqualified(&self.config.options().region, &arn.account)
         };
         let mut call = client
             .invoke()
@@ -93,9 +78,9 @@ impl AwsLambda {
     }
 
     async fn client(&self, arn: &FunctionArn) -> Client {
-        let config = self.config.get_or_init(|| self.load()).await;
+        let config = self.config.load().await;
         let region = if arn.region.is_empty() {
-            &self.options.region
+            &self.config.options().region
         } else {
             &arn.region
         };
@@ -107,21 +92,12 @@ impl AwsLambda {
             .region(Region::new(region.clone()))
             // API Gateway calls once: a retry would run the function twice.
             .retry_config(RetryConfig::disabled());
-        if let Some(endpoint) = &self.options.endpoint {
+        if let Some(endpoint) = &self.config.options().endpoint {
             builder = builder.endpoint_url(endpoint);
         }
         let client = Client::from_conf(builder.build());
         clients.insert(region.clone(), client.clone());
         client
-    }
-
-    async fn load(&self) -> SdkConfig {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(self.options.region.clone()));
-        if let Some(profile) = &self.options.profile {
-            loader = loader.profile_name(profile);
-        }
-        loader.load().await
     }
 
     fn invoke_error(

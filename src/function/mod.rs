@@ -6,6 +6,7 @@
 //! kept here.
 
 pub mod aws;
+pub mod aws_config;
 pub mod endpoint;
 pub mod handler;
 pub mod local;

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
 use indexmap::IndexMap;
 
-use super::aws::{AwsLambda, AwsOptions};
+use super::aws::AwsLambda;
+use super::aws_config::{AwsConfig, AwsOptions};
 use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
 use super::local::{LocalFunction, LocalOptions};
@@ -163,6 +164,7 @@ async fn invoke_handler(
 #[derive(Clone, Debug)]
 pub struct Functions {
     placed: Arc<IndexMap<String, Arc<Function>>>,
+    aws: Arc<AwsConfig>,
     lambda: Arc<AwsLambda>,
     handlers: Handlers,
     options: Arc<FunctionsOptions>,
@@ -197,13 +199,20 @@ impl Functions {
                 (key.clone(), Arc::new(Function { name, place }))
             })
             .collect();
-        let lambda = Arc::new(AwsLambda::new(options.aws.clone()));
+        let aws = Arc::new(AwsConfig::new(options.aws.clone()));
+        let lambda = Arc::new(AwsLambda::new(Arc::clone(&aws)));
         Self {
             placed: Arc::new(placed),
+            aws,
             lambda,
             handlers,
             options: Arc::new(options),
         }
+    }
+
+    /// The AWS configuration that the functions at AWS are called with.
+    pub fn aws_config(&self) -> Arc<AwsConfig> {
+        Arc::clone(&self.aws)
     }
 
     /// Finds the function that an ARN names: the configuration's by the whole

@@ -4,7 +4,7 @@
 //! request. It knows nothing of authorization or limits: whoever calls it has
 //! decided that the request may pass.
 
-pub mod aws_service;
+pub mod aws_client;
 pub mod bounded_body;
 pub mod client;
 pub mod content_handling;
@@ -18,6 +18,7 @@ pub mod mapping;
 pub mod mock;
 pub mod request_side;
 pub mod response_side;
+pub mod service_custom;
 pub mod templates;
 pub mod uri;
 
@@ -46,7 +47,7 @@ pub enum Integration {
     /// `aws` for Lambda: a function with mappings.
     LambdaCustom(lambda_custom::LambdaCustom),
     /// `aws` for any other service.
-    AwsService(Box<aws_service::AwsService>),
+    ServiceCustom(Box<service_custom::ServiceCustom>),
     /// `mock`.
     Mock(mock::Mock),
     /// `uri: local:NAME`: a handler of this program.
@@ -140,7 +141,7 @@ impl Integration {
             Self::LambdaProxy(_)
             | Self::HttpCustom(_)
             | Self::LambdaCustom(_)
-            | Self::AwsService(_)
+            | Self::ServiceCustom(_)
             | Self::Mock(_)
             | Self::Handler(_)
             | Self::Misconfigured { .. } => false,
@@ -163,7 +164,9 @@ impl Integration {
             Self::HttpApiProxy(integration) => integration.call(exchange, body).await,
             Self::HttpCustom(integration) => integration.call(exchange, whole(body).await?).await,
             Self::LambdaCustom(integration) => integration.call(exchange, whole(body).await?).await,
-            Self::AwsService(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::ServiceCustom(integration) => {
+                integration.call(exchange, whole(body).await?).await
+            }
             Self::Mock(integration) => integration.call(exchange, &whole(body).await?),
             Self::Handler(integration) => integration.call(exchange, whole(body).await?).await,
             Self::Misconfigured { reason } => Err(IntegrationError::Configuration(reason.clone())),

@@ -13,7 +13,7 @@ use crate::event::media_type::MediaTypes;
 use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::function::Functions;
 use crate::integration::Integration;
-use crate::integration::aws_service::client::AwsClient;
+use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::model::settings::Settings;
 use crate::model::{Api, ApiKind, Route};

@@ -12,8 +12,6 @@ use crate::event::ApiFacts;
 use crate::event::http::PayloadFormat;
 use crate::function::FunctionRef;
 use crate::integration::Integration;
-use crate::integration::aws_service::AwsService;
-use crate::integration::aws_service::address::{Address, Call};
 use crate::integration::handler::HandlerIntegration;
 use crate::integration::http_custom::HttpCustom;
 use crate::integration::http_proxy::{self, Connection};
@@ -25,6 +23,8 @@ use crate::integration::request_side::RequestSide;
 use crate::integration::response_side::{
     IntegrationResponse, Pattern, ResponseSide, ResponseSource,
 };
+use crate::integration::service_custom::ServiceCustom;
+use crate::integration::service_custom::address::Address;
 use crate::integration::templates::Templates;
 use crate::integration::uri::{UriTemplate, fill_stage_variables};
 use crate::model::{
@@ -207,26 +207,23 @@ impl Compile<'_> {
             span: uri.span,
         };
         let address = Address::parse(&filled).map_err(fault)?;
-        let endpoint = endpoint_of(&address);
-        let mut text = address.base(endpoint.as_deref());
-        text.push('/');
-        if let Call::Path(path) = &address.call {
-            text.push_str(path);
-        }
+        // Only path and query are taken of it; the host is found when it is called.
+        let text = format!("http://{}/{}", address.service, address.path());
         let parsed = UriTemplate::parse(&text).map_err(|error| Fault {
             reason: error.to_string(),
             span: uri.span,
         })?;
         let role = model.credentials.as_ref().and_then(|credentials| {
             let (filled, _) = self.filled(credentials);
-            filled.contains(":role/").then_some(filled)
+            (!filled.is_empty()).then_some(filled)
         });
         if model.credentials.is_none() {
             let message = "AWS wants `credentials` for a service: the role that API Gateway assumes; here your own credentials sign";
             diagnostics.push(Diagnostic::warning("W0512", message).at(model.span));
         }
-        Ok(Integration::AwsService(Box::new(AwsService {
+        Ok(Integration::ServiceCustom(Box::new(ServiceCustom {
             client: self.compiler.aws.clone(),
+            service: address.aws_service(),
             address,
             uri: parsed,
             method: self.method(model)?,
@@ -432,18 +429,6 @@ impl Compile<'_> {
                 }),
         }
     }
-}
-
-/// The address that stands for a service's own: `AWS_ENDPOINT_URL_SERVICE`, else
-/// `AWS_ENDPOINT_URL`, as the AWS SDKs read them.
-fn endpoint_of(address: &Address) -> Option<String> {
-    let ignored = std::env::var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
-        .is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-    let of = |name: &str| std::env::var(name).ok().filter(|url| !url.is_empty());
-    if ignored {
-        return None;
-    }
-    of(&format!("AWS_ENDPOINT_URL_{}", address.service_id())).or_else(|| of("AWS_ENDPOINT_URL"))
 }
 
 /// Templates that parse; a finding says where the others do not.

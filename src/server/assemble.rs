@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::function::aws::AwsOptions;
+use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
 use crate::function::{Functions, FunctionsOptions};
-use crate::integration::aws_service::client::AwsClient;
+use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::model::Api;
 use crate::model::settings::Settings;
@@ -37,7 +37,7 @@ pub fn assemble(
     let options = FunctionsOptions {
         aws: AwsOptions {
             region: settings.region.clone(),
-            profile: extras.profile.clone(),
+            profile: extras.profile,
             endpoint: extras.lambda_endpoint,
         },
         account_id: settings.account_id.clone(),
@@ -45,7 +45,7 @@ pub fn assemble(
     };
     let functions = Functions::new(&settings.functions, extras.handlers, options);
     let client = HttpClient::default();
-    let aws = AwsClient::new(client.clone(), settings.region.clone(), extras.profile);
+    let aws = AwsClient::new(functions.aws_config(), client.clone());
     let compiler = Compiler {
         settings,
         functions: &functions,

@@ -3,6 +3,8 @@
 //! Source: API Gateway developer guide, "x-amazon-apigateway-integration object"
 //! and "Integrate AWS services"; what each service wants, its API reference.
 
+use crate::integration::aws_client::AwsService;
+
 /// A parsed `arn:aws:apigateway:REGION:SERVICE:path/…` or `…:action/…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -12,8 +14,6 @@ pub struct Address {
     pub service: String,
     /// What stands before the service: `bucket` of `bucket.s3`.
     pub subdomain: Option<String>,
-    /// `amazonaws.com` or that of the partition.
-    domain: &'static str,
     /// What is called there.
     pub call: Call,
 }
@@ -117,26 +117,6 @@ const fn query(version: &'static str) -> Protocol {
     Protocol::Query { version }
 }
 
-/// Names that differ between a service's host, its signature and the variable
-/// `AWS_ENDPOINT_URL_…`: host, signing name, service id.
-const NAMES: &[(&str, &str, &str)] = &[
-    ("states", "states", "SFN"),
-    ("events", "events", "EVENTBRIDGE"),
-    ("monitoring", "monitoring", "CLOUDWATCH"),
-    ("logs", "logs", "CLOUDWATCH_LOGS"),
-    ("email", "ses", "SES"),
-    ("cognito-idp", "cognito-idp", "COGNITO_IDENTITY_PROVIDER"),
-    ("secretsmanager", "secretsmanager", "SECRETS_MANAGER"),
-    (
-        "elasticloadbalancing",
-        "elasticloadbalancing",
-        "ELASTIC_LOAD_BALANCING",
-    ),
-    ("autoscaling", "autoscaling", "AUTO_SCALING"),
-    ("iotdata", "iotdata", "IOT_DATA_PLANE"),
-    ("execute-api", "execute-api", "API_GATEWAY"),
-];
-
 impl Address {
     /// Reads a uri whose stage variables are filled.
     ///
@@ -151,7 +131,7 @@ impl Address {
         };
         let mut parts = uri.splitn(6, ':');
         let mut next = || parts.next().ok_or_else(wrong);
-        let (arn, partition, api, region, target, call) =
+        let (arn, _partition, api, region, target, call) =
             (next()?, next()?, next()?, next()?, next()?, next()?);
         let is_word = |text: &str| {
             !text.is_empty()
@@ -191,10 +171,6 @@ impl Address {
             region: region.to_owned(),
             service: service.to_owned(),
             subdomain: subdomain.map(str::to_owned),
-            domain: match partition {
-                "aws-cn" => "amazonaws.com.cn",
-                _ => "amazonaws.com",
-            },
             call,
         })
     }
@@ -207,58 +183,24 @@ impl Address {
             .map_or(query(""), |(_, protocol)| *protocol)
     }
 
-    /// The name that signatures carry.
-    pub fn signing_name(&self) -> &str {
-        match self.service.as_str() {
-            "streams.dynamodb" => "dynamodb",
-            // Hosts of their own that sign for the service.
-            "data-ats" | "data" if self.subdomain.is_none() => "iotdata",
-            name => NAMES
-                .iter()
-                .find(|(host, _, _)| *host == name)
-                .map_or(name, |(_, signing, _)| signing),
-        }
+    /// The service as the client knows it.
+    pub fn aws_service(&self) -> AwsService {
+        AwsService::by_prefix(match &self.call {
+            // Synchronous executions have a host of their own.
+            Call::Action { name, .. }
+                if self.service == "states" && name == "StartSyncExecution" =>
+            {
+                "sync-states"
+            }
+            _ => &self.service,
+        })
     }
 
-    /// What stands after `AWS_ENDPOINT_URL_` for the service.
-    pub fn service_id(&self) -> String {
-        NAMES
-            .iter()
-            .find(|(host, _, _)| *host == self.service)
-            .map_or_else(
-                || {
-                    self.service
-                        .to_ascii_uppercase()
-                        .replace(['-', '.', ' '], "_")
-                },
-                |(_, _, id)| (*id).to_owned(),
-            )
-    }
-
-    /// The address up to the path, without a slash at its end. `endpoint` stands
-    /// for AWS's own host; a bucket before S3 becomes the path's beginning there.
-    pub fn base(&self, endpoint: Option<&str>) -> String {
-        let Some(endpoint) = endpoint else {
-            let global = ["iam", "route53", "cloudfront"].contains(&self.service.as_str());
-            let host = match self.call {
-                // Synchronous executions have a host of their own.
-                Call::Action { ref name, .. }
-                    if self.service == "states" && name == "StartSyncExecution" =>
-                {
-                    format!("sync-states.{}.{}", self.region, self.domain)
-                }
-                _ if global => format!("{}.{}", self.service, self.domain),
-                _ => format!("{}.{}.{}", self.service, self.region, self.domain),
-            };
-            return match &self.subdomain {
-                Some(subdomain) => format!("https://{subdomain}.{host}"),
-                None => format!("https://{host}"),
-            };
-        };
-        let endpoint = endpoint.trim_end_matches('/');
-        match &self.subdomain {
-            Some(bucket) if self.service == "s3" => format!("{endpoint}/{bucket}"),
-            _ => endpoint.to_owned(),
+    /// The path with its placeholders, and the query that it may have, without its first slash.
+    pub fn path(&self) -> &str {
+        match &self.call {
+            Call::Path(path) => path,
+            Call::Action { .. } => "",
         }
     }
 }
@@ -281,7 +223,6 @@ mod tests {
                 query: String::new()
             }
         );
-        assert_eq!(item.base(None), "https://dynamodb.eu-west-1.amazonaws.com");
         assert!(matches!(
             item.protocol(),
             Protocol::Json {
@@ -298,37 +239,41 @@ mod tests {
     }
 
     #[test]
-    fn a_subdomain_is_a_host_at_aws_and_a_path_at_an_endpoint() {
+    fn a_subdomain_stands_before_the_service() {
         let object = address("my.bucket.s3:path/{key}");
 
         assert_eq!(object.service, "s3");
+        assert_eq!(object.subdomain.as_deref(), Some("my.bucket"));
         assert_eq!(
-            object.base(None),
-            "https://my.bucket.s3.eu-west-1.amazonaws.com"
-        );
-        assert_eq!(
-            object.base(Some("http://127.0.0.1:5000/")),
-            "http://127.0.0.1:5000/my.bucket"
+            address("streams.dynamodb:action/ListStreams").subdomain,
+            None
         );
     }
 
     #[test]
     fn names_follow_the_services_own_habits() {
-        assert_eq!(address("states:action/StartExecution").service_id(), "SFN");
+        let names = |rest| {
+            let service = address(rest).aws_service();
+            (
+                service.endpoint_prefix.to_string(),
+                service.signing_name.to_string(),
+                service.service_id.to_string(),
+            )
+        };
+        let expected = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+
         assert_eq!(
-            address("events:action/PutEvents").service_id(),
-            "EVENTBRIDGE"
+            names("states:action/StartSyncExecution"),
+            expected("sync-states", "states", "SFN")
         );
         assert_eq!(
-            address("cognito-idp:action/ListUsers").service_id(),
-            "COGNITO_IDENTITY_PROVIDER"
+            names("states:action/StartExecution"),
+            expected("states", "states", "SFN")
         );
-        assert_eq!(address("dynamodb:action/Scan").service_id(), "DYNAMODB");
         assert_eq!(
-            address("states:action/StartSyncExecution").base(None),
-            "https://sync-states.eu-west-1.amazonaws.com"
+            names("streams.dynamodb:action/ListStreams"),
+            expected("streams.dynamodb", "dynamodb", "DynamoDB Streams")
         );
-        assert_eq!(address("email:action/SendEmail").signing_name(), "ses");
     }
 
     #[test]

@@ -7,25 +7,22 @@
 //! follows the services' own protocols.
 
 pub mod address;
-pub mod client;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use self::address::{Address, Call, Protocol};
-use self::client::{AwsClient, SendError, Signature};
-use super::bounded_body::{BoundError, PAYLOAD_LIMIT, read_whole};
+use super::aws_client::{AwsCall, AwsClient, AwsService};
 use super::header_rules::Backend;
 use super::http_proxy::method_towards;
 use super::request_side::RequestSide;
 use super::response_side::{BackendAnswer, ResponseSide};
 use super::uri::UriTemplate;
 use super::{Answer, IntegrationError};
-use crate::base::Body;
 use crate::event::Exchange;
 
 /// A query's name or value as signatures want it: all but unreserved characters
@@ -41,12 +38,14 @@ fn strict(text: &str) -> impl std::fmt::Display + '_ {
 
 /// A compiled `aws` integration with a service.
 #[derive(Debug)]
-pub struct AwsService {
+pub struct ServiceCustom {
     /// Signs and sends.
     pub client: AwsClient,
-    /// The service and what is called there.
+    /// The service, as the client knows it.
+    pub service: AwsService,
+    /// What is called there.
     pub address: Address,
-    /// Where that is, path included.
+    /// Its path and query; the host plays no part.
     pub uri: UriTemplate,
     /// `None` repeats the client's method.
     pub method: Option<Method>,
@@ -60,7 +59,7 @@ pub struct AwsService {
     pub response: ResponseSide,
 }
 
-impl AwsService {
+impl ServiceCustom {
     /// Calls the service.
     ///
     /// # Errors
@@ -117,12 +116,6 @@ impl AwsService {
         headers.remove(AUTHORIZATION);
         headers.remove("x-amz-date");
         headers.remove("x-amz-security-token");
-        if let Some(host) = uri
-            .authority()
-            .and_then(|host| HeaderValue::from_str(host.as_str()).ok())
-        {
-            headers.insert(HOST, host);
-        }
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
         let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
         if wants_length && mapped.payload.is_empty() {
@@ -130,14 +123,20 @@ impl AwsService {
         }
         let sent = exchange
             .log
-            .sending(&uri.to_string(), &headers, Some(&mapped.payload));
-        let mut request = Request::new(mapped.payload);
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
-        let answer = tokio::time::timeout(self.timeout, self.exchange(request))
-            .await
-            .map_err(|_| IntegrationError::Timeout(self.timeout))??;
+            .sending(&self.shown(&uri), &headers, Some(&mapped.payload));
+        let call = AwsCall {
+            service: &self.service,
+            subdomain: self.address.subdomain.as_deref(),
+            region: Some(&self.address.region),
+            method,
+            path: uri.path(),
+            query: uri.query().unwrap_or_default(),
+            headers,
+            body: mapped.payload,
+            role: self.role.as_deref(),
+            timeout: self.timeout,
+        };
+        let answer = self.client.send(call).await?;
         exchange.log.received(
             sent,
             answer.status().as_u16(),
@@ -203,32 +202,16 @@ impl AwsService {
         headers
     }
 
-    async fn exchange(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<http::Response<Bytes>, IntegrationError> {
-        let signature = Signature {
-            service: self.address.signing_name(),
-            region: &self.address.region,
-            role: self.role.as_deref(),
+    /// The address as the execution log shows it: AWS's own.
+    fn shown(&self, uri: &Uri) -> String {
+        let subdomain = match &self.address.subdomain {
+            Some(subdomain) => format!("{subdomain}."),
+            None => String::new(),
         };
-        let answer = self
-            .client
-            .send(request, signature)
-            .await
-            .map_err(|error| match error {
-                SendError::Client(error) => IntegrationError::Network(error),
-                other => IntegrationError::Configuration(other.to_string()),
-            })?;
-        let (parts, incoming) = answer.into_parts();
-        let body = read_whole(Body::Incoming(incoming), PAYLOAD_LIMIT)
-            .await
-            .map_err(|error| match error.downcast_ref::<BoundError>() {
-                Some(BoundError::TooLarge(limit)) => {
-                    IntegrationError::AnswerTooLarge(*limit as u64)
-                }
-                _ => IntegrationError::BrokenAnswer(error.to_string()),
-            })?;
-        Ok(http::Response::from_parts(parts, body))
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        format!(
+            "https://{subdomain}{}.{}.amazonaws.com{path}",
+            self.service.endpoint_prefix, self.address.region
+        )
     }
 }
