@@ -173,7 +173,8 @@ async fn read(
         return Ok(RequestBody::Whole(bytes::Bytes::new()));
     }
     let checked = route.validation.body.is_some();
-    if route.integration(exchange.api).takes_streams() && !checked && !coded {
+    let streams = route.integration(exchange.api).takes_streams(exchange);
+    if streams && !checked && !coded {
         let exact = body.size_hint().exact().is_some();
         // A body of known length is held to it by its connection.
         let body = if exact {

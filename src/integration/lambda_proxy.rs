@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::header_rules::{Backend, add_response_header, is_hop_header};
+use super::lambda_stream::{self, Timed};
 use super::{Answer, IntegrationError};
 use crate::base::Body;
 use crate::event::http::PayloadFormat;
 use crate::event::media_type::first_accepted;
 use crate::event::rest::ProxyAnswer;
 use crate::event::{Exchange, http as http_event, rest as rest_event};
-use crate::function::{FunctionRef, Invocation, InvocationType, Outcome};
+use crate::function::{FunctionRef, Invocation, InvocationType, Outcome, Streamed};
 
 /// Which event the function gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +33,10 @@ pub struct LambdaProxy {
     pub function: FunctionRef,
     /// Which event it gets.
     pub event: EventKind,
-    /// How long its answer is waited for.
+    /// How long its answer is waited for; with `stream`, the answer's head.
     pub timeout: Duration,
+    /// `responseTransferMode: STREAM` (REST).
+    pub stream: bool,
 }
 
 impl LambdaProxy {
@@ -60,6 +63,9 @@ impl LambdaProxy {
             client_context: None,
         };
         let sent = log_request(exchange, &self.function, &invocation.payload);
+        if self.stream {
+            return self.call_streaming(exchange, invocation, sent).await;
+        }
         let called = tokio::time::timeout(self.timeout, self.function.invoke(invocation)).await;
         let outcome = match called {
             Err(_) => return Err(IntegrationError::Timeout(self.timeout)),
@@ -77,7 +83,10 @@ impl LambdaProxy {
         }
         let answer = match self.event {
             EventKind::Rest => {
-                rest_event::read_proxy_answer(&outcome.payload, accepts_binary(exchange))
+                // Of a function that streams only status and headers arrive.
+                let head = lambda_stream::buffered(&outcome.payload);
+                let payload = head.as_ref().unwrap_or(&outcome.payload);
+                rest_event::read_proxy_answer(payload, accepts_binary(exchange))
             }
             EventKind::Http(format) => http_event::read_answer(&outcome.payload, format),
         }
@@ -89,6 +98,59 @@ impl LambdaProxy {
             response: self.response(answer),
             with_trace_id: self.event == EventKind::Rest,
             streams: false,
+        })
+    }
+
+    async fn call_streaming(
+        &self,
+        exchange: &Exchange<'_>,
+        invocation: Invocation,
+        sent: Duration,
+    ) -> Result<Answer, IntegrationError> {
+        let name = || self.function.name().to_owned();
+        let head = async {
+            let streamed = self.function.invoke_streaming(invocation).await;
+            match streamed.map_err(IntegrationError::Invoke)? {
+                Streamed::Failed(outcome) => {
+                    log_answer(exchange, sent, &outcome);
+                    Err(IntegrationError::FunctionFailed {
+                        name: name(),
+                        detail: String::from_utf8_lossy(&outcome.payload).into_owned(),
+                    })
+                }
+                Streamed::Body(body) => lambda_stream::split(body).await.map_err(|detail| {
+                    // A wrong format is a 500, not the 502 of a buffered answer.
+                    IntegrationError::Configuration(format!(
+                        "function {} streamed a wrong answer: {detail}",
+                        name()
+                    ))
+                }),
+            }
+        };
+        let parts = tokio::time::timeout(self.timeout, head)
+            .await
+            .map_err(|_| IntegrationError::Timeout(self.timeout))??;
+        let mut answer =
+            rest_event::read_proxy_answer(&parts.metadata, false).map_err(|malformed| {
+                IntegrationError::Configuration(format!(
+                    "function {} streamed a wrong answer: {malformed}",
+                    name()
+                ))
+            })?;
+        for cookie in &parts.cookies {
+            if let Ok(value) = HeaderValue::from_str(cookie) {
+                answer.headers.push((SET_COOKIE, value));
+            }
+        }
+        exchange
+            .log
+            .received(sent, answer.status.as_u16(), &HeaderMap::new(), None);
+        let mut response = self.response(answer);
+        *response.body_mut() = Body::stream(Timed::new(parts.payload));
+        Ok(Answer {
+            response,
+            with_trace_id: true,
+            streams: true,
         })
     }
 

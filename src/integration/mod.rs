@@ -14,6 +14,7 @@ pub mod http_custom;
 pub mod http_proxy;
 pub mod lambda_custom;
 pub mod lambda_proxy;
+pub mod lambda_stream;
 pub mod mapping;
 pub mod mock;
 pub mod request_side;
@@ -133,10 +134,10 @@ pub enum IntegrationError {
 }
 
 impl Integration {
-    /// Whether the integration can take the body as it comes.
-    pub fn takes_streams(&self) -> bool {
+    /// Whether the integration can take a request's body as it comes.
+    pub fn takes_streams(&self, exchange: &Exchange<'_>) -> bool {
         match self {
-            Self::RestHttpProxy(proxy) => !proxy.mapping.needs_body(),
+            Self::RestHttpProxy(proxy) => proxy.takes_streams(exchange),
             Self::HttpApiProxy(_) => true,
             Self::LambdaProxy(_)
             | Self::HttpCustom(_)

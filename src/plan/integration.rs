@@ -164,6 +164,7 @@ impl Compile<'_> {
             function,
             event,
             timeout: self.timeout(model),
+            stream: model.stream && self.api.kind == ApiKind::Rest,
         }))
     }
 
@@ -366,6 +367,7 @@ impl Compile<'_> {
                     uri,
                     method,
                     mapping,
+                    content_handling: model.content_handling,
                 })
             }
             ApiKind::Http => {
