@@ -75,7 +75,7 @@ pub(super) fn compile(
             let source = Source::parse(expression);
             if source.is_none() {
                 let message = format!("`{text}` is no parameter of this method or its integration");
-                diagnostics.push(Diagnostic::error("E0511", message).at(parameter.span));
+                diagnostics.push(Diagnostic::error("E0911", message).at(parameter.span));
             }
             source
         })

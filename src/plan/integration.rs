@@ -220,7 +220,7 @@ impl Compile<'_> {
         });
         if model.credentials.is_none() {
             let message = "AWS wants `credentials` for a service: the role that API Gateway assumes; here your own credentials sign";
-            diagnostics.push(Diagnostic::warning("W0512", message).at(model.span));
+            diagnostics.push(Diagnostic::warning("W0912", message).at(model.span));
         }
         Ok(Integration::ServiceCustom(Box::new(ServiceCustom {
             client: self.compiler.aws.clone(),

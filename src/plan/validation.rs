@@ -86,13 +86,13 @@ impl Schemas {
                                     "AWS does not validate by `{}` in a model",
                                     schema.ignored().join("`, `")
                                 );
-                                diagnostics.push(Diagnostic::note("N0510", message).at(model.span));
+                                diagnostics.push(Diagnostic::note("N0911", message).at(model.span));
                             }
                             Some(Arc::new(schema))
                         }
                         Err(error) => {
                             let message = format!("the model for {content_type}: {error}");
-                            diagnostics.push(Diagnostic::error("E0509", message).at(model.span));
+                            diagnostics.push(Diagnostic::error("E0909", message).at(model.span));
                             None
                         }
                     }
