@@ -185,7 +185,7 @@ impl Compile<'_> {
     fn is_service(&self, model: &Model) -> bool {
         let Some(uri) = &model.uri else { return false };
         let (filled, _) = self.filled(uri);
-        let service = filled.splitn(6, ':').nth(4);
+        let service = filled.split(':').nth(4);
         let invokes = filled.contains("/functions/") && filled.ends_with("/invocations");
         filled.contains(":apigateway:") && !(service == Some("lambda") && invokes)
     }
