@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 use tracing::{error, warn};
 
 use super::choose::{Choice, NoChoice, choose};
+use super::cors;
 use super::gateway_response::{http_error, rest_error};
 use super::rejection::Rejection;
 use crate::base::{Body, Clock};
@@ -67,6 +68,12 @@ async fn run<'p>(
 ) -> Result<Answer, Rejection> {
     if api.endpoint_disabled {
         return Err(Rejection::EndpointDisabled);
+    }
+    if let Some(response) = cors::preflight(api, exchange) {
+        return Ok(Answer {
+            response,
+            with_trace_id: false,
+        });
     }
     let route = find(api, exchange)?;
     authorize(route)?;
@@ -176,6 +183,7 @@ fn finish(
         }
     };
     let headers = response.headers_mut();
+    cors::put_headers(api, exchange, headers);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);

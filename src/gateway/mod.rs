@@ -4,6 +4,7 @@
 //! AWS's order.
 
 mod choose;
+mod cors;
 mod gateway_response;
 mod handle;
 mod rejection;

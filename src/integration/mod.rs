@@ -11,6 +11,7 @@ pub mod content_handling;
 pub mod handler;
 pub mod header_rules;
 pub mod http_custom;
+pub mod http_mapping;
 pub mod http_proxy;
 pub mod lambda_custom;
 pub mod lambda_proxy;
@@ -132,7 +133,7 @@ impl Integration {
     pub fn takes_streams(&self) -> bool {
         match self {
             Self::RestHttpProxy(proxy) => !proxy.mapping.needs_body(),
-            Self::HttpApiProxy(_) => true,
+            Self::HttpApiProxy(proxy) => !proxy.mapping.needs_body(),
             Self::LambdaProxy(_)
             | Self::HttpCustom(_)
             | Self::LambdaCustom(_)

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::cors::CorsPlan;
 use super::{ApiPlan, GatewayResponses, Plan, RoutePlan, Router, integration, unsupported};
 use crate::base::id::stable_id;
 use crate::event::media_type::MediaTypes;
@@ -107,6 +108,11 @@ fn compile_api(
         routes,
         gateway_responses: GatewayResponses::compile(&api.gateway_responses, diagnostics),
         endpoint_disabled: api.disable_execute_api_endpoint,
+        cors: api
+            .cors
+            .as_ref()
+            .filter(|_| api.kind == ApiKind::Http)
+            .map(|cors| CorsPlan::compile(&cors.value)),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::function::FunctionRef;
 use crate::integration::Integration;
 use crate::integration::handler::HandlerIntegration;
 use crate::integration::http_custom::HttpCustom;
+use crate::integration::http_mapping;
 use crate::integration::http_proxy::{self, Connection};
 use crate::integration::lambda_custom::LambdaCustom;
 use crate::integration::lambda_proxy::{EventKind, LambdaProxy};
@@ -159,6 +160,8 @@ impl Compile<'_> {
             function,
             event,
             timeout: self.timeout(model),
+            mapping: self.http_request_mapping(model)?,
+            response_mapping: self.http_response_mapping(model)?,
         }))
     }
 
@@ -204,6 +207,37 @@ impl Compile<'_> {
                 reason: error.to_string(),
                 span: source.span,
             })?;
+        }
+        Ok(mapping)
+    }
+
+    /// `requestParameters` of an HTTP API; nothing for a REST API, whose proxies to
+    /// Lambda know none.
+    fn http_request_mapping(&self, model: &Model) -> Result<http_mapping::RequestMapping, Fault> {
+        let mut mapping = http_mapping::RequestMapping::default();
+        if self.api.kind == ApiKind::Rest {
+            return Ok(mapping);
+        }
+        for (target, source) in &model.request_parameters {
+            mapping.add(target, &source.value).map_err(|error| Fault {
+                reason: error.to_string(),
+                span: source.span,
+            })?;
+        }
+        Ok(mapping)
+    }
+
+    fn http_response_mapping(&self, model: &Model) -> Result<http_mapping::ResponseMapping, Fault> {
+        let mut mapping = http_mapping::ResponseMapping::default();
+        for (status, entries) in &model.response_parameters {
+            for (target, source) in entries {
+                mapping
+                    .add(status, target, &source.value)
+                    .map_err(|error| Fault {
+                        reason: error.to_string(),
+                        span: source.span,
+                    })?;
+            }
         }
         Ok(mapping)
     }
@@ -327,6 +361,8 @@ impl Compile<'_> {
                     uri,
                     method,
                     add_path,
+                    mapping: self.http_request_mapping(model)?,
+                    response_mapping: self.http_response_mapping(model)?,
                 })
             }
         })

@@ -5,6 +5,7 @@
 //! and swaps.
 
 mod compile;
+pub mod cors;
 pub mod gateway_response;
 mod integration;
 pub mod router;
@@ -37,6 +38,8 @@ pub struct ApiPlan {
     pub gateway_responses: GatewayResponses,
     /// `disableExecuteApiEndpoint`.
     pub endpoint_disabled: bool,
+    /// `x-amazon-apigateway-cors` (HTTP).
+    pub cors: Option<cors::CorsPlan>,
 }
 
 /// One route, ready for requests.

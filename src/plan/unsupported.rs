@@ -12,9 +12,6 @@ pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagn
     if let Some(policy) = &api.policy {
         report("resource policy (x-amazon-apigateway-policy)", policy.span);
     }
-    if let Some(cors) = &api.cors {
-        report("CORS of HTTP APIs (x-amazon-apigateway-cors)", cors.span);
-    }
     if api.minimum_compression_size.is_some() {
         report(
             "response compression (x-amazon-apigateway-minimum-compression-size)",
