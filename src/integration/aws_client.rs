@@ -26,7 +26,7 @@ use tokio::sync::Mutex;
 
 use super::IntegrationError;
 use super::bounded_body::{PAYLOAD_LIMIT, read_whole};
-use super::client::HttpClient;
+use super::client::{HttpClient, Trust};
 use crate::base::Body;
 use crate::function::aws_config::{AwsConfig, EndpointOverride};
 
@@ -241,7 +241,7 @@ impl AwsClient {
         let answer = self
             .inner
             .http
-            .send(request.map(Body::from), false)
+            .send(request.map(Body::from), Trust::Host)
             .await
             .map_err(IntegrationError::Network)?;
         let (parts, incoming) = answer.into_parts();

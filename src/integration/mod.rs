@@ -19,6 +19,7 @@ pub mod mapping;
 pub mod mock;
 pub mod request_side;
 pub mod response_side;
+pub mod service_action;
 pub mod templates;
 pub mod uri;
 
@@ -46,6 +47,8 @@ pub enum Integration {
     HttpCustom(http_custom::HttpCustom),
     /// `aws` for Lambda: a function with mappings.
     LambdaCustom(lambda_custom::LambdaCustom),
+    /// `aws_proxy` with `integrationSubtype`: a service action of an HTTP API.
+    ServiceAction(Box<service_action::ServiceAction>),
     /// `mock`.
     Mock(mock::Mock),
     /// `uri: local:NAME`: a handler of this program.
@@ -137,6 +140,7 @@ impl Integration {
             Self::LambdaProxy(_)
             | Self::HttpCustom(_)
             | Self::LambdaCustom(_)
+            | Self::ServiceAction(_)
             | Self::Mock(_)
             | Self::Handler(_)
             | Self::Misconfigured { .. } => false,
@@ -159,6 +163,9 @@ impl Integration {
             Self::HttpApiProxy(integration) => integration.call(exchange, body).await,
             Self::HttpCustom(integration) => integration.call(exchange, whole(body).await?).await,
             Self::LambdaCustom(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::ServiceAction(integration) => {
+                integration.call(exchange, whole(body).await?).await
+            }
             Self::Mock(integration) => integration.call(exchange, &whole(body).await?),
             Self::Handler(integration) => integration.call(exchange, whole(body).await?).await,
             Self::Misconfigured { reason } => Err(IntegrationError::Configuration(reason.clone())),

@@ -70,15 +70,5 @@ pub(super) fn report_route(
         diagnostics.push(Diagnostic::unsupported("request validation").at(route.span));
         closed.get_or_insert_with(|| "request validation".to_owned());
     }
-    if let Some(integration) = &route.integration {
-        let mut report =
-            |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
-        if let Some(subtype) = &integration.subtype {
-            report(&format!("service action `{}`", subtype.value), subtype.span);
-        }
-        if let Some(link) = &integration.vpc_link {
-            report("VPC_LINK", link.span);
-        }
-    }
     closed
 }

@@ -13,6 +13,17 @@ use super::super::{Answer, IntegrationError, RequestBody};
 use super::{Connection, method_towards};
 use crate::event::Exchange;
 
+/// Which of the request's paths an integration adds to its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddedToAddress {
+    /// None: the address has variables for it, if it wants it.
+    Nothing,
+    /// The `$default` route: the path without the stage.
+    Path,
+    /// A private integration: "the stage's name is part of the path that is sent".
+    PathWithStage,
+}
+
 /// A compiled `http_proxy` integration of an HTTP API.
 #[derive(Debug)]
 pub struct HttpProxy {
@@ -22,8 +33,8 @@ pub struct HttpProxy {
     pub uri: UriTemplate,
     /// `None` repeats the client's method.
     pub method: Option<Method>,
-    /// The `$default` route adds the request's path to the address.
-    pub add_path: bool,
+    /// Which of the request's paths is added to the address.
+    pub adds: AddedToAddress,
     /// `requestParameters`.
     pub mapping: RequestMapping,
     /// `responseParameters`.
@@ -51,10 +62,11 @@ impl HttpProxy {
             RequestBody::Streaming(_) => None,
         };
         let mapped = self.mapping.apply(exchange, whole);
-        let path = match &mapped.path {
-            Some(path) => AddedPath::Instead(path),
-            None if self.add_path => AddedPath::After(&exchange.path),
-            None => AddedPath::None,
+        let path = match (&mapped.path, self.adds) {
+            (Some(path), _) => AddedPath::Instead(path),
+            (None, AddedToAddress::Nothing) => AddedPath::None,
+            (None, AddedToAddress::Path) => AddedPath::After(&exchange.path),
+            (None, AddedToAddress::PathWithStage) => AddedPath::After(&exchange.path_with_stage),
         };
         let query = mapped.query(exchange.request.query.as_deref().unwrap_or_default());
         let uri = self
