@@ -89,6 +89,34 @@ async fn the_default_model_is_for_every_other_content_type() {
 }
 
 #[tokio::test]
+async fn models_are_found_by_every_address_that_aws_takes() {
+    for (reference, body, status) in [
+        ("#/definitions/Pet", r#"{"age": 1}"#, 400),
+        ("#/definitions/Empty", "[]", 400),
+        ("#/definitions/Error", r#"{"message": 1}"#, 400),
+        (
+            "https://apigateway.amazonaws.com/restapis/x/models/Pet",
+            r#"{"age": 1}"#,
+            400,
+        ),
+        ("#/definitions/Pet", r#"{"name": "Rex"}"#, 200),
+    ] {
+        let document = VALIDATED.replace(
+            "{$ref: '#/components/schemas/Pet'}",
+            &format!("{{$ref: '{reference}'}}"),
+        );
+        let gateway = rest(&document).spawn().await.unwrap();
+
+        assert_eq!(
+            post(&gateway, "application/json", body).await.0,
+            status,
+            "{reference} {body}"
+        );
+        gateway.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_leads_nowhere_stops_the_start() {
     let document = VALIDATED.replace(
         "properties: {name: {type: string}",
