@@ -40,6 +40,10 @@ pub(super) fn read(text: &str, file: FileId) -> Option<Node> {
     if let Some(line) = reader.line
         && &reader.bytes[line.start..line.end] == b"---"
     {
+        // Indented it is text, which is not everyday YAML.
+        if line.indent > 0 {
+            return None;
+        }
         reader.advance()?;
     }
     let first = reader.line?;

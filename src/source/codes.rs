@@ -146,6 +146,12 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0824", "a quota without limit or period"),
     ("E0825", "a usage plan with a key that is not there"),
     ("E0831", "a VPC link without targets"),
+    ("E0901", "a gateway response with a status that is none"),
+    ("E0902", "a mapped header that cannot be read"),
+    ("E0903", "a route that is there twice"),
+    ("E0904", "two APIs with one id"),
+    ("E0906", "a selection pattern that is no regular expression"),
+    ("E0908", "a mapping template that cannot be read"),
     (
         "N0211",
         "a `$ref` to another file, which AWS does not follow",
@@ -203,6 +209,8 @@ pub const CODES: &[(&str, &str)] = &[
         "a version of the import algorithm that does not exist",
     ),
     ("W0711", "a model's name that AWS does not take"),
+    ("W0905", "a route whose every request will get a 500"),
+    ("W0910", "a function that cannot be started"),
 ];
 
 #[cfg(test)]
