@@ -59,6 +59,7 @@ pub(super) async fn handle(
         }
     });
     let mut exchange = Exchange::begin(facts_for(api), request, path, path_with_stage, received);
+    let malformed = malformed.or_else(|| over_size(&exchange));
     let refused = malformed.map(Rejection::Malformed).or(refused);
     let answered = match refused {
         Some(refused) => Err(refused),
@@ -119,6 +120,20 @@ fn misspelt(path: &str) -> Option<Malformed> {
         None => true,
     });
     bad.then_some(Malformed::RequestLine)
+}
+
+/// Whether the head is larger than an HTTP API takes: request line and header
+/// values together ("Amazon API Gateway quotas" for HTTP APIs).
+fn over_size(exchange: &Exchange<'_>) -> Option<Malformed> {
+    const MOST_BYTES: usize = 10_240;
+    if exchange.api.kind != ApiKind::Http {
+        return None;
+    }
+    let request = &exchange.request;
+    let query = request.query.as_ref().map_or(0, |query| query.len() + 1);
+    let line = request.method.as_str().len() + request.path.len() + query + "  HTTP/1.1".len();
+    let values: usize = request.headers.iter().map(|(_, value)| value.len()).sum();
+    (line + values > MOST_BYTES).then_some(Malformed::HeadersTooLarge)
 }
 
 /// Finds the route and what its variables matched.

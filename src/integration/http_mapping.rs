@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 use super::IntegrationError;
 use super::bounded_body::{BoundError, PAYLOAD_LIMIT, read_whole};
 use super::mapping::{body_field, read_field};
-use super::uri::{encode_path, encode_query};
+use super::uri::{encode_path, encode_query, encode_written_path};
 use crate::base::Body;
 use crate::event::headers::text_of;
 use crate::event::query::decode_form;
@@ -161,13 +161,16 @@ impl Value {
 
     /// The text for a request; `None` when its only variable is absent.
     pub fn text(&self, inputs: Inputs<'_>) -> Option<String> {
-        self.joined(|variable| variable.read(inputs).map(Cow::into_owned))
+        self.joined(str::to_owned, |variable| {
+            variable.read(inputs).map(Cow::into_owned)
+        })
     }
 
     /// The text as a piece of a path: what stood in the path as it was sent,
     /// other variables encoded.
     fn path_text(&self, inputs: Inputs<'_>) -> Option<String> {
-        self.joined(|variable| match variable {
+        let written = |text: &str| encode_written_path(text).to_string();
+        self.joined(written, |variable| match variable {
             Variable::Path => Some(inputs.exchange.path.clone()),
             Variable::PathParameter(name) => inputs
                 .exchange
@@ -179,18 +182,22 @@ impl Value {
         })
     }
 
-    fn joined(&self, read: impl Fn(&Variable) -> Option<String>) -> Option<String> {
+    fn joined(
+        &self,
+        literal: impl Fn(&str) -> String,
+        read: impl Fn(&Variable) -> Option<String>,
+    ) -> Option<String> {
         if let [Piece::Variable(only)] = self.pieces.as_slice() {
             return read(only);
         }
-        let mut text = String::new();
+        let mut joined = String::new();
         for piece in &self.pieces {
             match piece {
-                Piece::Text(literal) => text.push_str(literal),
-                Piece::Variable(variable) => text.push_str(&read(variable).unwrap_or_default()),
+                Piece::Text(text) => joined.push_str(&literal(text)),
+                Piece::Variable(variable) => joined.push_str(&read(variable).unwrap_or_default()),
             }
         }
-        Some(text)
+        Some(joined)
     }
 }
 

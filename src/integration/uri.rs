@@ -29,6 +29,24 @@ const VALUE: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
+/// A path that is written in a definition: only what no address may hold is
+/// encoded, and what is encoded already stays.
+pub fn encode_written_path(text: &str) -> impl std::fmt::Display + '_ {
+    const WRITTEN: &AsciiSet = &CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'#')
+        .add(b'<')
+        .add(b'>')
+        .add(b'\\')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}');
+    utf8_percent_encode(text, WRITTEN)
+}
+
 /// Text as a piece of a path; slashes stay.
 pub fn encode_path(text: &str) -> impl std::fmt::Display + '_ {
     utf8_percent_encode(text, VALUE)

@@ -4,7 +4,9 @@
 
 mod cli;
 mod definition;
+mod events;
 mod gateway;
+mod http_api;
 mod local_functions;
 mod rest;
 mod rooms;

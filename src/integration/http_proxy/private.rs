@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ::http::Uri;
 use ::http::uri::{Authority, PathAndQuery, Scheme};
 
-/// The targets behind a VPC link, taken in turn.
+/// The targets behind an integration's VPC link, taken in turn.
 #[derive(Debug)]
 pub struct PrivateLink {
     targets: Vec<Target>,

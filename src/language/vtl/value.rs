@@ -34,7 +34,7 @@ pub enum Value<'a> {
     List(Rc<List<'a>>),
     /// A `Map`.
     Map(Rc<Map<'a>>),
-    /// Something else; see [`Object`].
+    /// Something else; see `Object`.
     Object(Rc<Object<'a>>),
     /// `$input`
     Input,
