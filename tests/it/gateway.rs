@@ -12,14 +12,14 @@ use tollgate::Gateway;
 use tollgate::server::{Builder, Running};
 
 /// An HTTP backend that notes the head of whatever reaches it, and answers as told.
-struct Backend {
-    address: String,
+pub(super) struct Backend {
+    pub(super) address: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Backend {
     /// Answers every request with `answer`, a whole response.
-    async fn start(answer: &'static str) -> Self {
+    pub(super) async fn start(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -32,12 +32,12 @@ impl Backend {
         Self { address, seen }
     }
 
-    fn heads(&self) -> Vec<String> {
+    pub(super) fn heads(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
     /// The request lines.
-    fn seen(&self) -> Vec<String> {
+    pub(super) fn seen(&self) -> Vec<String> {
         self.heads()
             .iter()
             .map(|head| head.lines().next().unwrap_or_default().to_owned())
@@ -84,7 +84,8 @@ async fn one_connection(mut stream: TcpStream, answer: &str, seen: Arc<Mutex<Vec
     }
 }
 
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
+pub(super) const OK: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
 
 fn rest(paths: &str) -> Builder {
     Gateway::builder().openapi_text(format!(
@@ -110,7 +111,7 @@ fn proxy_to(backend: &Backend) -> Builder {
 }
 
 /// Sends bytes and reads until the gateway closes or `end` was read.
-async fn raw(gateway: &Running, request: &str) -> String {
+pub(super) async fn raw(gateway: &Running, request: &str) -> String {
     let address = gateway.url().replace("http://", "");
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
