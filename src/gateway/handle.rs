@@ -7,6 +7,7 @@ use tracing::{error, warn};
 use super::cache::{self, ResponseCache};
 use super::choose::{Choice, NoChoice, choose};
 use super::compression;
+use super::cors;
 use super::execution_log;
 use super::gateway_response::{http_error, rest_error};
 use super::rejection::Rejection;
@@ -87,6 +88,13 @@ async fn run<'p>(
 ) -> Result<Answer, Rejection> {
     if api.endpoint_disabled {
         return Err(Rejection::EndpointDisabled);
+    }
+    if let Some(response) = cors::preflight(api, exchange) {
+        return Ok(Answer {
+            response,
+            with_trace_id: false,
+            streams: false,
+        });
     }
     let route = find(api, exchange)?;
     execution_log::begin(route, exchange, clock, logged);
@@ -283,6 +291,7 @@ fn finish(
         }
     };
     let headers = response.headers_mut();
+    cors::put_headers(api, exchange, headers);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);

@@ -6,6 +6,7 @@
 mod cache;
 mod choose;
 mod compression;
+mod cors;
 mod execution_log;
 mod gateway_response;
 mod handle;

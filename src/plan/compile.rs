@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::cors::CorsPlan;
 use super::validation::Schemas;
 use super::{
     ApiPlan, CanaryPlan, GatewayResponses, Plan, RoutePlan, Router, caching, integration,
@@ -131,6 +132,11 @@ fn compile_api(
             .minimum_compression_size
             .filter(|_| api.kind == ApiKind::Rest),
         canary,
+        cors: api
+            .cors
+            .as_ref()
+            .filter(|_| api.kind == ApiKind::Http)
+            .map(|cors| CorsPlan::compile(&cors.value)),
     }
 }
 

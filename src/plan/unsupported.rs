@@ -12,9 +12,6 @@ pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagn
     if let Some(policy) = &api.policy {
         report("resource policy (x-amazon-apigateway-policy)", policy.span);
     }
-    if let Some(cors) = &api.cors {
-        report("CORS of HTTP APIs (x-amazon-apigateway-cors)", cors.span);
-    }
     for plan in &settings.usage_plans {
         report("usage plan", plan.span);
     }
@@ -57,16 +54,6 @@ pub(super) fn report_route(
     }
     if api.policy.is_some() {
         closed.get_or_insert_with(|| "resource policy".to_owned());
-    }
-    if let Some(integration) = &route.integration {
-        let mut report =
-            |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
-        if let Some(subtype) = &integration.subtype {
-            report(&format!("service action `{}`", subtype.value), subtype.span);
-        }
-        if let Some(link) = &integration.vpc_link {
-            report("VPC_LINK", link.span);
-        }
     }
     closed
 }

@@ -76,6 +76,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0410", "an integration without `uri`"),
     ("E0411", "a `uri` that does not fit the integration's type"),
     (
+        "E0412",
+        "a service action with a parameter that it does not have",
+    ),
+    (
         "E0501",
         "a mapping whose target or source AWS does not take",
     ),
@@ -141,6 +145,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0823", "a usage plan without a name"),
     ("E0824", "a quota without limit or period"),
     ("E0825", "a usage plan with a key that is not there"),
+    ("E0831", "a VPC link without targets"),
     ("E0901", "a gateway response with a status that is none"),
     ("E0902", "a mapped header that cannot be read"),
     ("E0903", "a route that is there twice"),
