@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::execution_log::ExecutionLog;
 use super::media_type::MediaTypes;
 use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
@@ -32,6 +33,17 @@ pub struct ApiFacts {
     pub stage_variables: IndexMap<String, String>,
     /// Which media types are binary (REST).
     pub binary_media_types: MediaTypes,
+    /// Set while the stage has a canary.
+    pub canary: Option<CanaryFacts>,
+}
+
+/// Which side of a stage's canary these facts are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanaryFacts {
+    /// The canary's side: `$context.isCanaryRequest`.
+    pub requested: bool,
+    /// The canary shares the stage's response cache.
+    pub use_stage_cache: bool,
 }
 
 /// What is the same for every request of a route.
@@ -81,6 +93,8 @@ pub struct Exchange<'p> {
     pub received: Duration,
     /// The API key that the request named, once it was accepted.
     pub api_key: Option<(String, String)>,
+    /// What happens to it, step by step, where that is logged.
+    pub log: ExecutionLog,
     query: OnceLock<Query>,
 }
 
@@ -121,6 +135,7 @@ impl<'p> Exchange<'p> {
             trace_id,
             received,
             api_key: None,
+            log: ExecutionLog::default(),
             query: OnceLock::new(),
         }
     }
@@ -158,6 +173,8 @@ impl<'p> Exchange<'p> {
             trace_id: self.trace_id.clone(),
             received: self.received,
             api_key: self.api_key.clone(),
+            // Only REST APIs have execution logs.
+            log: ExecutionLog::default(),
             query: OnceLock::new(),
         }
     }

@@ -13,6 +13,7 @@ use super::aws_config::{AwsConfig, AwsOptions};
 use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
 use super::local::{LocalFunction, LocalOptions};
+use super::streaming::{self, Streamed};
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::FunctionArn;
 use crate::model::settings::{FunctionPlace, FunctionSettings};
@@ -124,6 +125,47 @@ impl FunctionRef {
                 name: function.name.clone(),
                 detail: why.clone(),
             }),
+        }
+    }
+}
+
+impl FunctionRef {
+    /// Calls it and passes its result on as it comes. A function that cannot
+    /// stream gives its whole result at once.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be called.
+    pub async fn invoke_streaming(&self, invocation: Invocation) -> Result<Streamed, InvokeError> {
+        let function = Arc::clone(&self.function);
+        if invocation.payload.len() > EVENT_LIMIT {
+            return Err(InvokeError::RequestTooLarge {
+                name: function.name.clone(),
+                detail: format!(
+                    "{} bytes, the limit is {EVENT_LIMIT}",
+                    invocation.payload.len()
+                ),
+            });
+        }
+        match &function.place {
+            Place::Local(local) => {
+                let local = Arc::clone(local);
+                streaming::run(
+                    |sink| async move { local.invoke_into(invocation, Some(sink)).await },
+                )
+                .await
+            }
+            Place::Aws { lambda, arn } => {
+                let (lambda, arn) = (Arc::clone(lambda), arn.clone());
+                streaming::run(|sink| async move {
+                    lambda.invoke_streaming(&arn, invocation, sink).await
+                })
+                .await
+            }
+            Place::Endpoint(_) | Place::Handler(_) | Place::Missing(_) => {
+                let whole = self.clone();
+                streaming::run(|_| async move { whole.invoke(invocation).await }).await
+            }
         }
     }
 }

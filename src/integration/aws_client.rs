@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 use super::IntegrationError;
 use super::bounded_body::{PAYLOAD_LIMIT, read_whole};
 use super::client::{HttpClient, Trust};
-use crate::base::Body;
+use crate::base::{Body, Clock};
 use crate::function::aws_config::{AwsConfig, EndpointOverride};
 
 /// Credentials of a role are taken anew this long before they expire.
@@ -51,7 +51,7 @@ pub struct AwsService {
 /// Services whose three names are not one: endpoint prefix, signing name, service id.
 ///
 /// Source: the service models of the AWS SDKs.
-const SERVICES: [(&str, &str, &str); 29] = [
+const SERVICES: [(&str, &str, &str); 30] = [
     ("appconfig", "appconfig", "AppConfig"),
     ("appconfigdata", "appconfig", "AppConfigData"),
     ("athena", "athena", "Athena"),
@@ -79,6 +79,7 @@ const SERVICES: [(&str, &str, &str); 29] = [
     ("sqs", "sqs", "SQS"),
     ("ssm", "ssm", "SSM"),
     ("states", "states", "SFN"),
+    ("streams.dynamodb", "dynamodb", "DynamoDB Streams"),
     ("sts", "sts", "STS"),
     ("sync-states", "states", "SFN"),
 ];
@@ -211,6 +212,10 @@ impl AwsClient {
         let region = call.region.unwrap_or(&config.options().region);
         let other = config.endpoint(&call.service.service_id).await;
         let endpoint = match (&other, call.subdomain) {
+            // An emulator has one host; a bucket stands in the path there.
+            (Some(other), Some(bucket)) if call.service.endpoint_prefix == "s3" => {
+                format!("{}/{bucket}", other.url().trim_end_matches('/'))
+            }
             (Some(other), _) => other.url().trim_end_matches('/').to_owned(),
             (None, None) => call.service.endpoint(region),
             (None, Some(subdomain)) => call.service.endpoint(region).replacen(
@@ -279,7 +284,7 @@ impl AwsClient {
         let usable = |credentials: &Credentials| {
             credentials
                 .expiry()
-                .is_none_or(|expiry| expiry > SystemTime::now() + BEFORE_EXPIRY)
+                .is_none_or(|expiry| expiry > now() + BEFORE_EXPIRY)
         };
         if let Some(credentials) = roles.get(role).filter(|credentials| usable(credentials)) {
             return Ok(credentials.clone());
@@ -299,6 +304,11 @@ impl AwsClient {
         roles.insert(role.to_owned(), credentials.clone());
         Ok(credentials)
     }
+}
+
+/// The time of signatures: a service refuses one that is minutes off.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Clock::System.since_epoch()
 }
 
 fn no_provider() -> IntegrationError {
@@ -331,7 +341,7 @@ fn sign_request(
         .identity(&identity)
         .region(region)
         .name(&service.signing_name)
-        .time(SystemTime::now())
+        .time(now())
         .settings(settings)
         .build()
         .map_err(|error| error.to_string())?

@@ -15,11 +15,13 @@ pub mod http_mapping;
 pub mod http_proxy;
 pub mod lambda_custom;
 pub mod lambda_proxy;
+pub mod lambda_stream;
 pub mod mapping;
 pub mod mock;
 pub mod request_side;
 pub mod response_side;
 pub mod service_action;
+pub mod service_custom;
 pub mod templates;
 pub mod uri;
 
@@ -47,6 +49,8 @@ pub enum Integration {
     HttpCustom(http_custom::HttpCustom),
     /// `aws` for Lambda: a function with mappings.
     LambdaCustom(lambda_custom::LambdaCustom),
+    /// `aws` for any other service.
+    ServiceCustom(Box<service_custom::ServiceCustom>),
     /// `aws_proxy` with `integrationSubtype`: a service action of an HTTP API.
     ServiceAction(Box<service_action::ServiceAction>),
     /// `mock`.
@@ -76,6 +80,8 @@ pub struct Answer {
     pub response: Response<Body>,
     /// The client gets `X-Amzn-Trace-Id` (REST: Lambda and `http`, not proxies to HTTP or mock; recorded).
     pub with_trace_id: bool,
+    /// The body goes out as it comes: it is neither cached nor compressed.
+    pub streams: bool,
 }
 
 /// Why a backend gave nothing to send. Says whose fault it is: the gateway
@@ -132,14 +138,15 @@ pub enum IntegrationError {
 }
 
 impl Integration {
-    /// Whether the integration can take the body as it comes.
-    pub fn takes_streams(&self) -> bool {
+    /// Whether the integration can take a request's body as it comes.
+    pub fn takes_streams(&self, exchange: &Exchange<'_>) -> bool {
         match self {
-            Self::RestHttpProxy(proxy) => !proxy.mapping.needs_body(),
+            Self::RestHttpProxy(proxy) => proxy.takes_streams(exchange),
             Self::HttpApiProxy(proxy) => !proxy.mapping.needs_body(),
             Self::LambdaProxy(_)
             | Self::HttpCustom(_)
             | Self::LambdaCustom(_)
+            | Self::ServiceCustom(_)
             | Self::ServiceAction(_)
             | Self::Mock(_)
             | Self::Handler(_)
@@ -163,6 +170,9 @@ impl Integration {
             Self::HttpApiProxy(integration) => integration.call(exchange, body).await,
             Self::HttpCustom(integration) => integration.call(exchange, whole(body).await?).await,
             Self::LambdaCustom(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::ServiceCustom(integration) => {
+                integration.call(exchange, whole(body).await?).await
+            }
             Self::ServiceAction(integration) => {
                 integration.call(exchange, whole(body).await?).await
             }

@@ -8,6 +8,7 @@ mod events;
 mod gateway;
 mod http_api;
 mod local_functions;
+mod rest;
 mod rooms;
 mod server;
 mod vtl;

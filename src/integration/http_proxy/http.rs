@@ -104,6 +104,7 @@ impl HttpProxy {
         Ok(Answer {
             response: self.response_mapping.apply(exchange, response).await?,
             with_trace_id: false,
+            streams: false,
         })
     }
 }

@@ -94,6 +94,7 @@ impl ServiceAction {
         Ok(Answer {
             response: self.response_mapping.apply(exchange, response).await?,
             with_trace_id: false,
+            streams: false,
         })
     }
 }
