@@ -163,6 +163,7 @@ impl Sent {
             deployment_id: "abcdef".to_owned(),
             stage_variables: IndexMap::new(),
             binary_media_types: MediaTypes::default(),
+            canary: None,
         };
         let route = RouteFacts {
             resource_id: "$default".to_owned(),

@@ -168,6 +168,42 @@ async fn paths_that_no_two_readers_agree_on_reach_no_backend() {
 }
 
 #[tokio::test]
+async fn a_rest_apis_vpc_link_leads_to_its_target_and_keeps_the_host() {
+    let backend = Backend::start(OK).await;
+    let gateway = rest(
+        r#"
+  /orders/{id}:
+    get:
+      parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+      x-amazon-apigateway-integration:
+        type: http_proxy
+        httpMethod: GET
+        connectionType: VPC_LINK
+        connectionId: ${stageVariables.link}
+        uri: http://orders.internal/v1/{id}
+        requestParameters: {integration.request.path.id: method.request.path.id}
+"#,
+    )
+    .config_text(format!(
+        "stage: {{variables: {{link: abc123}}}}\nvpcLinks: {{abc123: {{targets: ['http://{}']}}}}\n",
+        backend.address
+    ))
+    .spawn()
+    .await
+    .unwrap();
+
+    let answer = raw(&gateway, &get("/orders/7?x=1")).await;
+
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(backend.seen(), ["GET /v1/7?x=1 HTTP/1.1"]);
+    assert!(
+        backend.heads()[0]
+            .to_ascii_lowercase()
+            .contains("\r\nhost: orders.internal\r\n")
+    );
+}
+
+#[tokio::test]
 async fn smuggled_requests_reach_no_backend() {
     let backend = Backend::start(OK).await;
     let gateway = proxy_to(&backend).spawn().await.unwrap();
