@@ -176,6 +176,8 @@ class RustApp(App):
 
 class LambdaHttpRest(RustApp, unittest.TestCase):
     definition = "rest.yaml"
+    # lambda_http lays `headers` over `multiValueHeaders`.
+    repeated_header = "2"
 
 
 class LambdaHttpHttp(RustApp, unittest.TestCase):

@@ -81,7 +81,7 @@ enum Variable {
     /// `$context.V`.
     Context(String),
     /// `$stageVariables.V`.
-    StageVariable(String),
+    Stage(String),
 }
 
 #[derive(Clone, Debug)]
@@ -216,7 +216,7 @@ impl Variable {
             return named(name, Self::Context);
         }
         if let Some(name) = text.strip_prefix("stageVariables.") {
-            return named(name, Self::StageVariable);
+            return named(name, Self::Stage);
         }
         let prefix = match side {
             Side::Request => "request.",
@@ -267,7 +267,7 @@ impl Variable {
                 .and_then(|body| field.read(body))
                 .map(Cow::Owned),
             Self::Context(name) => context_variables::lookup(exchange, name),
-            Self::StageVariable(name) => exchange
+            Self::Stage(name) => exchange
                 .api
                 .stage_variables
                 .get(name)

@@ -222,12 +222,12 @@ proptest! {
 
         prop_assert_eq!(event.version.as_deref(), Some("2.0"));
         prop_assert_eq!(event.request_context.http.method.as_str(), &sent.method);
-        prop_assert_eq!(event.raw_path.clone(), Some(sent.decoded_path()));
+        prop_assert_eq!(event.raw_path, Some(sent.decoded_path()));
         prop_assert_eq!(
             event.raw_query_string.as_deref().unwrap_or_default(),
             sent.query.as_deref().unwrap_or_default()
         );
-        prop_assert_eq!(bytes_of(event.body.as_deref(), event.is_base64_encoded), sent.body.clone());
+        prop_assert_eq!(&bytes_of(event.body.as_deref(), event.is_base64_encoded), &sent.body);
 
         let mut expected = sent.kept_headers();
         let cookies: Vec<String> = expected
@@ -263,7 +263,7 @@ proptest! {
 
         prop_assert_eq!(event.http_method.as_str(), &sent.method);
         prop_assert_eq!(event.path.as_deref(), Some(sent.path.as_str()));
-        prop_assert_eq!(bytes_of(event.body.as_deref(), event.is_base64_encoded), sent.body.clone());
+        prop_assert_eq!(&bytes_of(event.body.as_deref(), event.is_base64_encoded), &sent.body);
 
         let expected = sent.kept_headers();
         for (name, values) in &expected {
