@@ -154,6 +154,7 @@ impl Sent {
 
     fn with_event<T>(&self, read: impl FnOnce(&Exchange<'_>, &Bytes) -> T) -> T {
         let api = ApiFacts {
+            canary: None,
             kind: ApiKind::Http,
             api_id: "a1b2c3d4e5".to_owned(),
             account_id: "123456789012".to_owned(),
@@ -162,7 +163,6 @@ impl Sent {
             deployment_id: "abcdef".to_owned(),
             stage_variables: IndexMap::new(),
             binary_media_types: MediaTypes::default(),
-            canary: None,
         };
         let route = RouteFacts {
             resource_id: "$default".to_owned(),
