@@ -117,10 +117,12 @@ class App:
         self.assertEqual(seen["scheme"], "http")
         self.assertEqual(seen["host"], f"127.0.0.1:{self.gateway.port}")
         self.assertEqual(seen["client"], "127.0.0.1")
-        self.assertEqual(seen["query"], "a=1&b=2")
+        query = seen["query"].split("&")
+        self.assertEqual(query if self.query_keeps_its_order else sorted(query), ["a=1", "b=2"])
         self.assertEqual(",".join(seen["header"]).replace(" ", ""), self.repeated_header)
 
     repeated_header = "1,2"
+    query_keeps_its_order = True
 
     def test_the_app_answers_404_itself(self):
         answer = self.gateway.get("/nothing/here")
@@ -176,6 +178,9 @@ class RustApp(App):
 
 class LambdaHttpRest(RustApp, unittest.TestCase):
     definition = "rest.yaml"
+    # lambda_http lays `headers` over `multiValueHeaders`, and makes the URI from a hash map.
+    repeated_header = "2"
+    query_keeps_its_order = False
 
 
 class LambdaHttpHttp(RustApp, unittest.TestCase):
