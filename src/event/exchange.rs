@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::caller::Caller;
 use super::media_type::MediaTypes;
 use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
@@ -56,6 +57,17 @@ pub struct PathParameter<'p> {
     pub value: String,
 }
 
+/// How a route's authorizer fared with a request: for variables and access logs.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorizerFacts {
+    /// The status it came to, once it was asked.
+    pub status: Option<u16>,
+    /// How long its function took.
+    pub latency: Duration,
+    /// Why it refused or failed, in words for the operator.
+    pub error: Option<String>,
+}
+
 /// One request on its way through the gateway.
 #[derive(Debug)]
 pub struct Exchange<'p> {
@@ -79,8 +91,12 @@ pub struct Exchange<'p> {
     pub trace_id: String,
     /// When it was received, since 1970.
     pub received: Duration,
-    /// The API key that the request named, once it was accepted.
+    /// The id and value of the API key that the request named, once it was accepted.
     pub api_key: Option<(String, String)>,
+    /// Who calls, once the authorizer has let the request pass.
+    pub caller: Caller,
+    /// How the authorizer fared.
+    pub authorizer: AuthorizerFacts,
     query: OnceLock<Query>,
 }
 
@@ -121,6 +137,8 @@ impl<'p> Exchange<'p> {
             trace_id,
             received,
             api_key: None,
+            caller: Caller::Anonymous,
+            authorizer: AuthorizerFacts::default(),
             query: OnceLock::new(),
         }
     }
@@ -128,6 +146,14 @@ impl<'p> Exchange<'p> {
     /// The request's headers as sent.
     pub fn headers(&self) -> &HeaderList {
         &self.request.headers
+    }
+
+    /// Whether a header stays with the gateway: the signature of a signed
+    /// request to a REST API ("Amazon API Gateway important notes").
+    pub fn keeps_back(&self, name: &str) -> bool {
+        self.api.kind == ApiKind::Rest
+            && self.caller.iam().is_some()
+            && name.eq_ignore_ascii_case("authorization")
     }
 
     /// The query, decoded at the first call.

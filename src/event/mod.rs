@@ -1,5 +1,7 @@
 //! What a function sees and answers, to and from HTTP.
 
+pub mod authorizer;
+pub mod caller;
 pub mod context_variables;
 pub mod exchange;
 pub mod headers;
@@ -11,6 +13,7 @@ pub mod request;
 pub mod rest;
 pub mod template_inputs;
 
-pub use exchange::{ApiFacts, Exchange, PathParameter, RouteFacts};
+pub use caller::Caller;
+pub use exchange::{ApiFacts, AuthorizerFacts, Exchange, PathParameter, RouteFacts};
 pub use headers::HeaderList;
 pub use request::{Malformed, ReceivedRequest, Scheme};
