@@ -20,6 +20,8 @@ pub mod event;
 
 pub mod function;
 
+pub mod auth;
+
 pub mod integration;
 
 pub mod plan;

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{caller, context_variables};
 use super::exchange::Exchange;
 use super::rest::event_headers;
+use super::{caller, context_variables};
 use crate::language::vtl::{ContextVariables, NameValues, Value};
 
 /// The names of `$context` at the top level, but the two overrides.
