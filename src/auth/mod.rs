@@ -12,5 +12,6 @@ pub mod identity_source;
 pub mod issuer;
 pub mod jwt;
 pub mod lambda_authorizer;
+pub mod resource_policy;
 
 pub use issuer::Issuers;
