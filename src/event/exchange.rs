@@ -8,6 +8,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::caller::Caller;
+use super::execution_log::ExecutionLog;
 use super::media_type::MediaTypes;
 use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
@@ -33,6 +34,17 @@ pub struct ApiFacts {
     pub stage_variables: IndexMap<String, String>,
     /// Which media types are binary (REST).
     pub binary_media_types: MediaTypes,
+    /// Set while the stage has a canary.
+    pub canary: Option<CanaryFacts>,
+}
+
+/// Which side of a stage's canary these facts are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanaryFacts {
+    /// The canary's side: `$context.isCanaryRequest`.
+    pub requested: bool,
+    /// The canary shares the stage's response cache.
+    pub use_stage_cache: bool,
 }
 
 /// What is the same for every request of a route.
@@ -97,6 +109,8 @@ pub struct Exchange<'p> {
     pub caller: Caller,
     /// How the authorizer fared.
     pub authorizer: AuthorizerFacts,
+    /// What happens to it, step by step, where that is logged.
+    pub log: ExecutionLog,
     query: OnceLock<Query>,
 }
 
@@ -139,6 +153,7 @@ impl<'p> Exchange<'p> {
             api_key: None,
             caller: Caller::Anonymous,
             authorizer: AuthorizerFacts::default(),
+            log: ExecutionLog::default(),
             query: OnceLock::new(),
         }
     }

@@ -4,6 +4,7 @@ pub mod authorizer;
 pub mod caller;
 pub mod context_variables;
 pub mod exchange;
+pub mod execution_log;
 pub mod headers;
 pub mod http;
 pub mod json;
@@ -14,6 +15,6 @@ pub mod rest;
 pub mod template_inputs;
 
 pub use caller::Caller;
-pub use exchange::{ApiFacts, AuthorizerFacts, Exchange, PathParameter, RouteFacts};
+pub use exchange::{ApiFacts, AuthorizerFacts, CanaryFacts, Exchange, PathParameter, RouteFacts};
 pub use headers::HeaderList;
 pub use request::{Malformed, ReceivedRequest, Scheme};

@@ -65,7 +65,12 @@ impl ContextVariables for Exchange<'_> {
 
     fn for_each_name<'s>(&'s self, visit: &mut dyn FnMut(&'s str)) {
         let known = |name: &&str| *name != "authorizer" || caller::has_authorizer(self);
-        NAMES.into_iter().filter(known).for_each(visit);
+        for name in NAMES.into_iter().filter(known) {
+            visit(name);
+        }
+        if self.api.canary.is_some() {
+            visit("isCanaryRequest");
+        }
     }
 }
 

@@ -15,27 +15,19 @@ pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagn
     if let Some(cors) = &api.cors {
         report("CORS of HTTP APIs (x-amazon-apigateway-cors)", cors.span);
     }
-    if api.minimum_compression_size.is_some() {
-        report(
-            "response compression (x-amazon-apigateway-minimum-compression-size)",
-            api.span,
-        );
-    }
     for plan in &settings.usage_plans {
         report("usage plan", plan.span);
     }
     let stage = &settings.stage;
-    if !stage.method_settings.is_empty() {
-        report("stage.methodSettings", api.span);
+    let throttled = stage
+        .method_settings
+        .values()
+        .any(|settings| settings.throttle != Default::default());
+    if throttled {
+        report("throttling of methods (stage.methodSettings)", api.span);
     }
     if !stage.route_settings.is_empty() || stage.default_route_settings != Default::default() {
         report("throttling of routes (stage.routeSettings)", api.span);
-    }
-    if stage.canary.is_some() {
-        report("canary (stage.canarySettings)", api.span);
-    }
-    if stage.cache_cluster_enabled {
-        report("response cache (stage.cacheClusterEnabled)", api.span);
     }
     if stage.access_log.is_some() {
         report("access log (stage.accessLogSettings)", api.span);
@@ -65,13 +57,6 @@ pub(super) fn report_route(
     }
     if api.policy.is_some() {
         closed.get_or_insert_with(|| "resource policy".to_owned());
-    }
-    if route
-        .request_validator
-        .is_some_and(|validator| validator.body || validator.parameters)
-    {
-        diagnostics.push(Diagnostic::unsupported("request validation").at(route.span));
-        closed.get_or_insert_with(|| "request validation".to_owned());
     }
     if let Some(integration) = &route.integration {
         let mut report =

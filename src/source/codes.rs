@@ -147,6 +147,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0904", "two APIs with one id"),
     ("E0906", "a selection pattern that is no regular expression"),
     ("E0908", "a mapping template that cannot be read"),
+    ("E0909", "a model that is no JSON Schema, or leads nowhere"),
+    ("E0911", "a cache key that names no parameter"),
     (
         "N0211",
         "a `$ref` to another file, which AWS does not follow",
@@ -162,6 +164,7 @@ pub const CODES: &[(&str, &str)] = &[
         "the scheme `NONE`, which is not there: the method is open",
     ),
     ("N0703", "`webhooks` have no effect"),
+    ("N0911", "keywords of a model that AWS does not validate by"),
     ("W0204", "an unknown key that has no effect"),
     ("W0214", "OpenAPI 3.1, read as 3.0"),
     ("W0215", "a document without a title"),
@@ -206,6 +209,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("W0711", "a model's name that AWS does not take"),
     ("W0905", "a route whose every request will get a 500"),
     ("W0910", "a function that cannot be started"),
+    ("W0912", "a service integration without `credentials`"),
 ];
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod cli;
 mod definition;
 mod gateway;
 mod local_functions;
+mod rest;
 mod rooms;
 mod server;
 mod vtl;
