@@ -7,6 +7,7 @@ use super::rejection::{DefaultAnswer, Rejection};
 use crate::base::Body;
 use crate::event::{Exchange, context_variables};
 use crate::integration::mapping::Source;
+use crate::limit::Refusal;
 use crate::plan::GatewayResponses;
 use crate::plan::gateway_response::{CustomResponse, Piece, Substitution};
 
@@ -74,6 +75,25 @@ pub(super) fn http_error(rejection: &Rejection) -> Response<Body> {
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// Tells the client when to come again. What the API's own gateway response says stays.
+///
+/// AWS sends none of these; `RateLimit` and `RateLimit-Policy` are those of
+/// draft-ietf-httpapi-ratelimit-headers-10.
+pub(super) fn tell_limits(refusal: &Refusal, headers: &mut http::HeaderMap) {
+    let mut add = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.entry(name).or_insert(value);
+        }
+    };
+    if let Some(seconds) = refusal.retry_after() {
+        add("retry-after", seconds.to_string());
+    }
+    if let Some((policy, state)) = refusal.rate_limit_headers() {
+        add("ratelimit-policy", policy);
+        add("ratelimit", state);
+    }
 }
 
 fn default_body(default: &DefaultAnswer) -> String {

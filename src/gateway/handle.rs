@@ -4,8 +4,9 @@ use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode};
 use tracing::{error, warn};
 
+use super::admit::admit;
 use super::choose::{Choice, NoChoice, choose};
-use super::gateway_response::{http_error, rest_error};
+use super::gateway_response::{http_error, rest_error, tell_limits};
 use super::rejection::Rejection;
 use crate::base::{Body, Clock};
 use crate::event::query::decode_percent;
@@ -54,13 +55,14 @@ pub(super) async fn handle(
     let refused = malformed.map(Rejection::Malformed).or(refused);
     let answered = match refused {
         Some(refused) => Err(refused),
-        None => run(api, &mut exchange, body).await,
+        None => run(plan, api, &mut exchange, body).await,
     };
-    finish(api, &exchange, answered)
+    finish(plan, api, &exchange, answered)
 }
 
 /// Match, authorize, admit, read, validate, integrate: the first that refuses ends it.
 async fn run<'p>(
+    plan: &'p Plan,
     api: &'p ApiPlan,
     exchange: &mut Exchange<'p>,
     body: Body,
@@ -70,6 +72,7 @@ async fn run<'p>(
     }
     let route = find(api, exchange)?;
     authorize(route)?;
+    admit(&plan.limits, route, exchange).await?;
     let body = read(route, body).await?;
     Ok(route.integration.call(exchange, body).await?)
 }
@@ -154,6 +157,7 @@ async fn read(route: &RoutePlan, body: Body) -> Result<RequestBody, Rejection> {
 
 /// Puts the gateway's own headers on the answer, or makes the answer of a refusal.
 fn finish(
+    plan: &Plan,
     api: &ApiPlan,
     exchange: &Exchange<'_>,
     answered: Result<Answer, Rejection>,
@@ -167,6 +171,9 @@ fn finish(
                 ApiKind::Rest => rest_error(&api.gateway_responses, exchange, &rejection),
                 ApiKind::Http => http_error(&rejection),
             };
+            if let (Rejection::Limited(refusal), false) = (&rejection, plan.strict_aws) {
+                tell_limits(refusal, response.headers_mut());
+            }
             if must_close(&rejection) {
                 response
                     .headers_mut()

@@ -8,6 +8,7 @@ use crate::base::body::BodyFault;
 use crate::event::Malformed;
 use crate::function::InvokeError;
 use crate::integration::IntegrationError;
+use crate::limit::{Refusal, Why};
 use crate::model::ApiKind;
 
 /// Why the gateway answered a request itself.
@@ -39,6 +40,12 @@ pub enum Rejection {
     /// The route's protection could not be built, so nobody may pass.
     #[error("the route is closed: {0}")]
     Closed(String),
+    /// The route wants an API key, and got none that counts in its stage.
+    #[error("no API key, or one that is unknown, disabled or in no usage plan of the stage")]
+    InvalidApiKey,
+    /// A limit refused.
+    #[error(transparent)]
+    Limited(#[from] Refusal),
     /// The backend gave nothing to send.
     #[error(transparent)]
     Integration(#[from] IntegrationError),
@@ -116,6 +123,37 @@ impl Rejection {
                 "Missing Authentication Token",
                 false,
             ),
+            Self::InvalidApiKey => answer(
+                "INVALID_API_KEY",
+                StatusCode::FORBIDDEN,
+                "ForbiddenException",
+                "Forbidden",
+                false,
+            ),
+            Self::Limited(refusal) => match refusal.why {
+                Why::Throttled => answer(
+                    "THROTTLED",
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "TooManyRequestsException",
+                    "Too Many Requests",
+                    false,
+                ),
+                Why::QuotaExceeded => answer(
+                    "QUOTA_EXCEEDED",
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "LimitExceededException",
+                    "Limit Exceeded",
+                    false,
+                ),
+                // AWS has no such case; its services say this where they cannot answer now.
+                Why::StoreDown => answer(
+                    "DEFAULT_5XX",
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "ServiceUnavailableException",
+                    "Service Unavailable",
+                    false,
+                ),
+            },
             Self::Closed(_) | Self::Internal(_) => {
                 internal("DEFAULT_5XX", StatusCode::INTERNAL_SERVER_ERROR)
             }
@@ -198,6 +236,14 @@ impl Rejection {
                 (StatusCode::FORBIDDEN, "Forbidden")
             }
             Self::MissingRoute { .. } => (StatusCode::NOT_FOUND, "Not Found"),
+            // HTTP APIs have no keys.
+            Self::InvalidApiKey => (StatusCode::FORBIDDEN, "Forbidden"),
+            Self::Limited(refusal) => match refusal.why {
+                Why::Throttled | Why::QuotaExceeded => {
+                    (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
+                }
+                Why::StoreDown => UNAVAILABLE,
+            },
             Self::Closed(_) | Self::Internal(_) => INTERNAL,
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_)

@@ -1,15 +1,17 @@
 //! Model to plan.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ApiPlan, GatewayResponses, Plan, RoutePlan, Router, integration, unsupported};
+use super::{ApiPlan, GatewayResponses, Plan, RoutePlan, Router, integration, tolls, unsupported};
 use crate::base::id::stable_id;
 use crate::event::media_type::MediaTypes;
 use crate::event::{ApiFacts, RouteFacts};
 use crate::function::Functions;
 use crate::integration::Integration;
 use crate::integration::client::HttpClient;
+use crate::limit::Limits;
 use crate::model::settings::Settings;
 use crate::model::{Api, ApiKind, Route};
 use crate::source::{Diagnostic, Diagnostics};
@@ -23,6 +25,8 @@ pub struct Compiler<'c> {
     pub functions: &'c Functions,
     /// Connections to HTTP backends.
     pub client: &'c HttpClient,
+    /// Counts for all APIs, from plan to plan.
+    pub limits: &'c Arc<Limits>,
     /// Folder that `local:static/FOLDER` of a document starts from, by API.
     pub directories: &'c [std::path::PathBuf],
 }
@@ -32,7 +36,7 @@ pub struct Compiler<'c> {
 /// The plan is complete even where there are errors, so that all of them are
 /// found in one go; it may be served when `diagnostics` has none.
 pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan::empty(Arc::clone(compiler.limits), compiler.settings);
     for (index, api) in apis.iter().enumerate() {
         let directory = compiler
             .directories
@@ -76,6 +80,7 @@ fn compile_api(
         stage,
         stage_variables: settings.stage.variables.clone(),
         binary_media_types: MediaTypes::new(api.binary_media_types.iter().map(String::as_str)),
+        trusted_proxies: settings.trusted_proxies.clone(),
     };
     unsupported::report_api(api, settings, diagnostics);
     let mut router = Router::new(api.kind);
@@ -145,6 +150,8 @@ fn compile_route(
         },
         variables: variables(&route.path),
         closed,
+        tolls: tolls::compile(api, route, facts, compiler, diagnostics),
+        api_key_source: api.api_key_source,
         integration,
     }
 }

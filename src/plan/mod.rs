@@ -8,20 +8,44 @@ mod compile;
 pub mod gateway_response;
 mod integration;
 pub mod router;
+mod tolls;
 mod unsupported;
+
+use std::sync::Arc;
 
 use crate::event::{ApiFacts, RouteFacts};
 use crate::integration::Integration;
+use crate::limit::{Configured, Limits, RouteTolls};
+use crate::model::ApiKeySource;
+use crate::model::settings::Settings;
 
 pub use compile::{Compiler, compile};
 pub use gateway_response::GatewayResponses;
 pub use router::Router;
 
 /// All APIs that are served, the first one also at the bare address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plan {
     /// In the order they were given.
     pub apis: Vec<ApiPlan>,
+    /// Counts for all of them; the same from plan to plan.
+    pub limits: Arc<Limits>,
+    /// API keys, usage plans and the account's throttle, put in force with the plan.
+    pub configured: Configured,
+    /// Answers carry nothing that AWS's do not.
+    pub strict_aws: bool,
+}
+
+impl Plan {
+    /// A plan without APIs.
+    pub fn empty(limits: Arc<Limits>, settings: &Settings) -> Self {
+        Self {
+            apis: Vec::new(),
+            limits,
+            configured: Configured::new(settings),
+            strict_aws: settings.strict_aws,
+        }
+    }
 }
 
 /// One API, ready for requests.
@@ -48,6 +72,10 @@ pub struct RoutePlan {
     pub variables: Vec<String>,
     /// Why nobody may pass, where the route's protection cannot be built.
     pub closed: Option<String>,
+    /// What limits its requests.
+    pub tolls: RouteTolls,
+    /// Where its API key is sent, if the gateway itself is to look for it.
+    pub api_key_source: ApiKeySource,
     /// The backend.
     pub integration: Integration,
 }

@@ -2,7 +2,7 @@
 //! passed over. A route whose protection cannot be built lets nobody pass.
 
 use crate::model::settings::Settings;
-use crate::model::{Api, Authorization, Route};
+use crate::model::{Api, Authorization, MethodSettings, Route};
 use crate::source::{Diagnostic, Diagnostics, Span};
 
 /// Reports what concerns the whole API.
@@ -21,15 +21,16 @@ pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagn
             api.span,
         );
     }
-    for plan in &settings.usage_plans {
-        report("usage plan", plan.span);
-    }
     let stage = &settings.stage;
-    if !stage.method_settings.is_empty() {
-        report("stage.methodSettings", api.span);
-    }
-    if !stage.route_settings.is_empty() || stage.default_route_settings != Default::default() {
-        report("throttling of routes (stage.routeSettings)", api.span);
+    let beyond_throttles = stage.method_settings.values().any(|settings| {
+        let throttle_alone = MethodSettings {
+            throttle: settings.throttle,
+            ..MethodSettings::default()
+        };
+        *settings != throttle_alone
+    });
+    if beyond_throttles {
+        report("stage.methodSettings other than throttling", api.span);
     }
     if stage.canary.is_some() {
         report("canary (stage.canarySettings)", api.span);
@@ -59,9 +60,6 @@ pub(super) fn report_route(
         Authorization::Authorizer { name, span, .. } => {
             close(format!("authorizer `{name}`"), *span)
         }
-    }
-    if route.api_key_required {
-        close("API key".to_owned(), route.span);
     }
     if api.policy.is_some() {
         closed.get_or_insert_with(|| "resource policy".to_owned());

@@ -1,11 +1,14 @@
 //! From what was read to what serves: functions placed, plan compiled.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::base::Clock;
 use crate::function::aws::AwsOptions;
 use crate::function::handler::Handlers;
 use crate::function::{Functions, FunctionsOptions};
 use crate::integration::client::HttpClient;
+use crate::limit::Limits;
 use crate::model::Api;
 use crate::model::settings::Settings;
 use crate::plan::{Compiler, Plan, compile};
@@ -22,6 +25,8 @@ pub struct Extras {
     pub lambda_endpoint: Option<String>,
     /// The folder of each API's document.
     pub directories: Vec<PathBuf>,
+    /// What counts from plan to plan; absent: it ends with this one.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// Places the functions and compiles the plan. Starts and connects nothing.
@@ -44,10 +49,14 @@ pub fn assemble(
     };
     let functions = Functions::new(&settings.functions, extras.handlers, options);
     let client = HttpClient::default();
+    let limits = extras
+        .limits
+        .unwrap_or_else(|| Arc::new(Limits::new(Clock::System)));
     let compiler = Compiler {
         settings,
         functions: &functions,
         client: &client,
+        limits: &limits,
         directories: &extras.directories,
     };
     let plan = compile(apis, &compiler, diagnostics);
