@@ -126,7 +126,7 @@ fn rules(
                     "more than {MOST_RULES} rate limits apply to {}",
                     route_key(route)
                 );
-                diagnostics.push(Diagnostic::error("E0511", message).at(limit.span));
+                diagnostics.push(Diagnostic::error("E0910", message).at(limit.span));
                 return rules;
             }
             rules.push(compiler.limits.rule(&format!("{level}/{index}"), limit));

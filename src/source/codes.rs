@@ -151,6 +151,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0904", "two APIs with one id"),
     ("E0906", "a selection pattern that is no regular expression"),
     ("E0908", "a mapping template that cannot be read"),
+    ("E0910", "more rate limits than a route may have"),
     (
         "N0211",
         "a `$ref` to another file, which AWS does not follow",
