@@ -4,7 +4,6 @@
 //! part in AWS's order. Nothing here answers a client: what went wrong is a
 //! typed fault, and the gateway decides how it is told.
 
-pub mod api_key;
 pub mod bounded_cache;
 pub mod cognito;
 pub mod iam;

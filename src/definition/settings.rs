@@ -3,16 +3,18 @@
 //! Names are those of the AWS API, every key is optional, and an unknown key is
 //! an error: a limit that is misspelt would otherwise not be there.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+use super::rate_limits;
 use super::values::{self, get};
 use crate::model::settings::{
-    ApiKeySettings, AuthorizerSettings, FunctionPlace, FunctionSettings, IamUserSettings,
-    QuotaPeriod, QuotaSettings, Settings, UsagePlanSettings,
+    ApiKeySettings, AuthorizerSettings, Durability, FunctionPlace, FunctionSettings,
+    IamUserSettings, QuotaPeriod, QuotaSettings, Settings, UsagePlanSettings, WhenDown,
 };
 use crate::model::{AccessLog, ApiKind, Canary, MethodSettings, Spanned, Stage, Throttle};
 use crate::source::{Diagnostic, Diagnostics, FileId, Mapping, Node, Severity, Sources, Span};
@@ -42,11 +44,8 @@ pub const KEYS: [&str; 20] = [
 ];
 
 /// Keys whose names are fixed, and whose features come later.
-const LATER: [(&str, &str); 5] = [
-    ("trustedProxies", "`trustedProxies`"),
-    ("rateLimits", "own rate limits (`rateLimits`)"),
+const LATER: [(&str, &str); 2] = [
     ("vpcLinks", "VPC links (`vpcLinks`)"),
-    ("admin", "the admin address (`admin`)"),
     ("tls", "TLS (`tls`)"),
 ];
 
@@ -183,6 +182,12 @@ impl Reader<'_> {
                 "usagePlans" => self.usage_plans(node),
                 "iam" => self.iam(node),
                 "store" => self.store(node),
+                "rateLimits" => {
+                    self.settings.rate_limits =
+                        rate_limits::read(node, "`rateLimits`", self.findings);
+                }
+                "trustedProxies" => self.trusted_proxies(node),
+                "admin" => self.admin(node),
                 "host" | "port" => self.findings.push(
                     Diagnostic::error(
                         "E0801",
@@ -1072,7 +1077,94 @@ impl Reader<'_> {
         })
     }
 
+    fn trusted_proxies(&mut self, node: &Node) {
+        for entry in values::texts(node, "`trustedProxies`", self.findings) {
+            let network = entry.value.parse::<ipnet::IpNet>();
+            let network = network.or_else(|_| entry.value.parse::<IpAddr>().map(Into::into));
+            match network {
+                Ok(network) => self.settings.trusted_proxies.push(network),
+                Err(_) => self.error(
+                    "E0808",
+                    entry.span,
+                    format!(
+                        "`{}` is no network: `10.0.0.0/8`, `192.0.2.7`, `2001:db8::/32`",
+                        entry.value
+                    ),
+                ),
+            }
+        }
+    }
+
+    fn admin(&mut self, node: &Node) {
+        let Some(fields) = values::mapping(node, "`admin`", self.findings) else {
+            return;
+        };
+        let known = ["host", "port"];
+        values::unknown_keys(fields, &known, "`admin`", Severity::Error, self.findings);
+        if let Some(node) = get(fields, "port") {
+            self.settings.admin.port = values::integer(node, "`port`", 0, 65_535, self.findings)
+                .and_then(|port| u16::try_from(port).ok());
+        }
+        let Some(host) =
+            get(fields, "host").and_then(|node| values::text(node, "`host`", self.findings))
+        else {
+            return;
+        };
+        let address = match host.value.as_str() {
+            "localhost" => Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
+            text => text.parse().ok(),
+        };
+        match address.filter(IpAddr::is_loopback) {
+            Some(address) => self.settings.admin.host = Some(address),
+            None => self.error(
+                "E0809",
+                host.span,
+                format!(
+                    "`host` of `admin` is `{}`, but must be a loopback address: 127.0.0.1, ::1",
+                    host.value
+                ),
+            ),
+        }
+    }
+
+    /// An address, or `{url, durability, deadline, whenDown}`.
     fn store(&mut self, node: &Node) {
+        let Some(fields) = node.as_mapping() else {
+            self.store_address(node);
+            return;
+        };
+        let known = ["url", "durability", "deadline", "whenDown"];
+        values::unknown_keys(fields, &known, "`store`", Severity::Error, self.findings);
+        match get(fields, "url") {
+            Some(node) => self.store_address(node),
+            None => self.error("E0807", node.span, "`store` has a `url`: `sqlite:PATH`"),
+        }
+        let options = &mut self.settings.store_options;
+        if let Some(node) = get(fields, "durability") {
+            let words = ["batched", "strict"];
+            match values::word(node, "`durability`", &words, self.findings) {
+                Some(0) => options.durability = Durability::Batched,
+                Some(_) => options.durability = Durability::Strict,
+                None => {}
+            }
+        }
+        if let Some(node) = get(fields, "deadline") {
+            let read = values::number(node, "`deadline`", 0.001, 60.0, self.findings);
+            if let Some(Ok(deadline)) = read.map(Duration::try_from_secs_f64) {
+                options.deadline = deadline;
+            }
+        }
+        if let Some(node) = get(fields, "whenDown") {
+            let words = ["open", "closed"];
+            match values::word(node, "`whenDown`", &words, self.findings) {
+                Some(0) => options.when_down = WhenDown::Open,
+                Some(_) => options.when_down = WhenDown::Closed,
+                None => {}
+            }
+        }
+    }
+
+    fn store_address(&mut self, node: &Node) {
         let Some(store) = values::text(node, "`store`", self.findings) else {
             return;
         };
