@@ -14,11 +14,17 @@ pub mod model;
 
 pub mod language;
 
+pub mod store;
+
 pub mod definition;
 
 pub mod event;
 
 pub mod function;
+
+pub mod limit;
+
+pub mod auth;
 
 pub mod integration;
 

@@ -7,4 +7,4 @@ pub mod id;
 
 pub use arn::FunctionArn;
 pub use body::{Body, BodyError, BodyFault};
-pub use clock::Clock;
+pub use clock::{Clock, HandClock};

@@ -6,5 +6,6 @@
 
 mod intrinsics;
 pub mod openapi;
+mod rate_limits;
 pub mod settings;
 mod values;

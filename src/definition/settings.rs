@@ -3,16 +3,19 @@
 //! Names are those of the AWS API, every key is optional, and an unknown key is
 //! an error: a limit that is misspelt would otherwise not be there.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+use super::rate_limits;
 use super::values::{self, get};
 use crate::model::settings::{
-    ApiKeySettings, AuthorizerSettings, FunctionPlace, FunctionSettings, QuotaPeriod,
-    QuotaSettings, Settings, UsagePlanSettings, VpcLinkSettings,
+    ApiKeySettings, AuthorizerSettings, Durability, FunctionPlace, FunctionSettings,
+    IamUserSettings, QuotaPeriod, QuotaSettings, Settings, UsagePlanSettings, VpcLinkSettings,
+    WhenDown,
 };
 use crate::model::{AccessLog, ApiKind, Canary, MethodSettings, Spanned, Stage, Throttle};
 use crate::source::{Diagnostic, Diagnostics, FileId, Mapping, Node, Severity, Sources, Span};
@@ -42,13 +45,7 @@ pub const KEYS: [&str; 20] = [
 ];
 
 /// Keys whose names are fixed, and whose features come later.
-const LATER: [(&str, &str); 5] = [
-    ("iam", "IAM users (`iam`)"),
-    ("trustedProxies", "`trustedProxies`"),
-    ("rateLimits", "own rate limits (`rateLimits`)"),
-    ("admin", "the admin address (`admin`)"),
-    ("tls", "TLS (`tls`)"),
-];
+const LATER: [(&str, &str); 1] = [("tls", "TLS (`tls`)")];
 
 /// The folder that relative paths of a configuration start from: its own, absolute.
 pub fn base_directory(path: &Path) -> PathBuf {
@@ -120,6 +117,16 @@ fn given(root: &Node) -> IndexMap<String, Spanned<Json>> {
                 }
             }
         }
+        if key == "iam" {
+            let users = value.get_mut("users").and_then(Json::as_array_mut);
+            for entry in users.into_iter().flatten() {
+                for name in ["secretAccessKey", "sessionToken"] {
+                    if let Some(secret) = entry.get_mut(name) {
+                        *secret = "***".into();
+                    }
+                }
+            }
+        }
         given.insert(key.to_owned(), Spanned { value, span });
     }
     given
@@ -171,8 +178,15 @@ impl Reader<'_> {
                 "userPools" => self.settings.user_pools = self.authorizers(node, "`userPools`"),
                 "apiKeys" => self.api_keys(node),
                 "usagePlans" => self.usage_plans(node),
+                "iam" => self.iam(node),
                 "store" => self.store(node),
                 "vpcLinks" => self.vpc_links(node),
+                "rateLimits" => {
+                    self.settings.rate_limits =
+                        rate_limits::read(node, "`rateLimits`", self.findings);
+                }
+                "trustedProxies" => self.trusted_proxies(node),
+                "admin" => self.admin(node),
                 "host" | "port" => self.findings.push(
                     Diagnostic::error(
                         "E0801",
@@ -869,6 +883,118 @@ impl Reader<'_> {
         }
     }
 
+    fn iam(&mut self, node: &Node) {
+        let Some(fields) = values::mapping(node, "`iam`", self.findings) else {
+            return;
+        };
+        values::unknown_keys(fields, &["users"], "`iam`", Severity::Error, self.findings);
+        let mut users = Vec::new();
+        let list = get(fields, "users")
+            .and_then(|node| values::sequence(node, "`users` of `iam`", self.findings));
+        for node in list.unwrap_or_default() {
+            let Some(user) = self.iam_user(node) else {
+                continue;
+            };
+            let twin = users
+                .iter()
+                .find(|known: &&IamUserSettings| known.access_key_id == user.access_key_id);
+            if let Some(twin) = twin {
+                let finding = Diagnostic::error(
+                    "E0834",
+                    format!("two IAM users have the access key `{}`", user.access_key_id),
+                )
+                .at(user.span)
+                .related(twin.span, "the first one");
+                self.findings.push(finding);
+                continue;
+            }
+            users.push(user);
+        }
+        self.settings.iam_users = Some(users);
+    }
+
+    fn iam_user(&mut self, node: &Node) -> Option<IamUserSettings> {
+        const USER_KEYS: [&str; 6] = [
+            "accessKeyId",
+            "secretAccessKey",
+            "sessionToken",
+            "expiration",
+            "userArn",
+            "policies",
+        ];
+        let what = "an IAM user";
+        let fields = values::mapping(node, what, self.findings)?;
+        values::unknown_keys(fields, &USER_KEYS, what, Severity::Error, self.findings);
+        let mut text = |key: &str| {
+            get(fields, key).and_then(|node| values::text(node, &format!("`{key}`"), self.findings))
+        };
+        let (id, secret, token) = (
+            text("accessKeyId"),
+            text("secretAccessKey"),
+            text("sessionToken"),
+        );
+        let (arn, expiration) = (text("userArn"), text("expiration"));
+        let (Some(id), Some(secret)) = (id, secret) else {
+            self.error(
+                "E0833",
+                node.span,
+                "an IAM user has an `accessKeyId` and a `secretAccessKey`",
+            );
+            return None;
+        };
+        let user_arn = match arn {
+            Some(arn) => {
+                if !is_caller_arn(&arn.value) {
+                    self.error(
+                        "E0833",
+                        arn.span,
+                        format!(
+                            "`{}` is no user's ARN: arn:aws:iam::ACCOUNT:user/NAME, or a role's session: arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION",
+                            arn.value
+                        ),
+                    );
+                }
+                arn.value
+            }
+            None => format!(
+                "arn:aws:iam::{}:user/{}",
+                self.settings.account_id, id.value
+            ),
+        };
+        let expiration = expiration.and_then(|time| {
+            let read = time.value.parse::<jiff::Timestamp>().ok();
+            let seconds = read.and_then(|time| u64::try_from(time.as_second()).ok());
+            if seconds.is_none() {
+                self.error(
+                    "E0833",
+                    time.span,
+                    format!("`{}` is no time: 2026-01-31T12:00:00Z", time.value),
+                );
+            }
+            // A time that cannot be read is over.
+            Some(seconds.unwrap_or(0))
+        });
+        let policies = get(fields, "policies").map(|node| {
+            values::sequence(node, "`policies` of an IAM user", self.findings)
+                .unwrap_or_default()
+                .iter()
+                .map(|node| Spanned {
+                    value: node.to_json(),
+                    span: node.span,
+                })
+                .collect()
+        });
+        Some(IamUserSettings {
+            access_key_id: id.value,
+            secret_access_key: secret.value,
+            session_token: token.map(|token| token.value),
+            expiration,
+            user_arn,
+            policies,
+            span: node.span,
+        })
+    }
+
     fn usage_plans(&mut self, node: &Node) {
         const PLAN_KEYS: [&str; 6] = [
             "id",
@@ -976,7 +1102,94 @@ impl Reader<'_> {
         })
     }
 
+    fn trusted_proxies(&mut self, node: &Node) {
+        for entry in values::texts(node, "`trustedProxies`", self.findings) {
+            let network = entry.value.parse::<ipnet::IpNet>();
+            let network = network.or_else(|_| entry.value.parse::<IpAddr>().map(Into::into));
+            match network {
+                Ok(network) => self.settings.trusted_proxies.push(network),
+                Err(_) => self.error(
+                    "E0808",
+                    entry.span,
+                    format!(
+                        "`{}` is no network: `10.0.0.0/8`, `192.0.2.7`, `2001:db8::/32`",
+                        entry.value
+                    ),
+                ),
+            }
+        }
+    }
+
+    fn admin(&mut self, node: &Node) {
+        let Some(fields) = values::mapping(node, "`admin`", self.findings) else {
+            return;
+        };
+        let known = ["host", "port"];
+        values::unknown_keys(fields, &known, "`admin`", Severity::Error, self.findings);
+        if let Some(node) = get(fields, "port") {
+            self.settings.admin.port = values::integer(node, "`port`", 0, 65_535, self.findings)
+                .and_then(|port| u16::try_from(port).ok());
+        }
+        let Some(host) =
+            get(fields, "host").and_then(|node| values::text(node, "`host`", self.findings))
+        else {
+            return;
+        };
+        let address = match host.value.as_str() {
+            "localhost" => Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
+            text => text.parse().ok(),
+        };
+        match address.filter(IpAddr::is_loopback) {
+            Some(address) => self.settings.admin.host = Some(address),
+            None => self.error(
+                "E0809",
+                host.span,
+                format!(
+                    "`host` of `admin` is `{}`, but must be a loopback address: 127.0.0.1, ::1",
+                    host.value
+                ),
+            ),
+        }
+    }
+
+    /// An address, or `{url, durability, deadline, whenDown}`.
     fn store(&mut self, node: &Node) {
+        let Some(fields) = node.as_mapping() else {
+            self.store_address(node);
+            return;
+        };
+        let known = ["url", "durability", "deadline", "whenDown"];
+        values::unknown_keys(fields, &known, "`store`", Severity::Error, self.findings);
+        match get(fields, "url") {
+            Some(node) => self.store_address(node),
+            None => self.error("E0807", node.span, "`store` has a `url`: `sqlite:PATH`"),
+        }
+        let options = &mut self.settings.store_options;
+        if let Some(node) = get(fields, "durability") {
+            let words = ["batched", "strict"];
+            match values::word(node, "`durability`", &words, self.findings) {
+                Some(0) => options.durability = Durability::Batched,
+                Some(_) => options.durability = Durability::Strict,
+                None => {}
+            }
+        }
+        if let Some(node) = get(fields, "deadline") {
+            let read = values::number(node, "`deadline`", 0.001, 60.0, self.findings);
+            if let Some(Ok(deadline)) = read.map(Duration::try_from_secs_f64) {
+                options.deadline = deadline;
+            }
+        }
+        if let Some(node) = get(fields, "whenDown") {
+            let words = ["open", "closed"];
+            match values::word(node, "`whenDown`", &words, self.findings) {
+                Some(0) => options.when_down = WhenDown::Open,
+                Some(_) => options.when_down = WhenDown::Closed,
+                None => {}
+            }
+        }
+    }
+
+    fn store_address(&mut self, node: &Node) {
         let Some(store) = values::text(node, "`store`", self.findings) else {
             return;
         };
@@ -1143,4 +1356,19 @@ pub fn check_stage_variable(name: &str, value: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+/// Whether an ARN is a user's, a role's session or an account's root.
+fn is_caller_arn(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [arn, _, service, "", account, who] = parts.as_slice() else {
+        return false;
+    };
+    *arn == "arn"
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && match *service {
+            "iam" => *who == "root" || who.starts_with("user/"),
+            "sts" => who.starts_with("assumed-role/") || who.starts_with("federated-user/"),
+            _ => false,
+        }
 }

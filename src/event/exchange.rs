@@ -2,11 +2,13 @@
 //! gateway found out since. `requestContext`, `$context` and the log read it.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::caller::Caller;
 use super::execution_log::ExecutionLog;
 use super::media_type::MediaTypes;
 use super::query::Query;
@@ -35,6 +37,8 @@ pub struct ApiFacts {
     pub binary_media_types: MediaTypes,
     /// Set while the stage has a canary.
     pub canary: Option<CanaryFacts>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 /// Which side of a stage's canary these facts are of.
@@ -68,6 +72,17 @@ pub struct PathParameter<'p> {
     pub value: String,
 }
 
+/// How a route's authorizer fared with a request: for variables and access logs.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorizerFacts {
+    /// The status it came to, once it was asked.
+    pub status: Option<u16>,
+    /// How long its function took.
+    pub latency: Duration,
+    /// Why it refused or failed, in words for the operator.
+    pub error: Option<String>,
+}
+
 /// One request on its way through the gateway.
 #[derive(Debug)]
 pub struct Exchange<'p> {
@@ -91,8 +106,14 @@ pub struct Exchange<'p> {
     pub trace_id: String,
     /// When it was received, since 1970.
     pub received: Duration,
-    /// The API key that the request named, once it was accepted.
+    /// The id and value of the API key that the request named, once it was accepted.
     pub api_key: Option<(String, String)>,
+    /// Who calls, once the authorizer has let the request pass.
+    pub caller: Caller,
+    /// The API key's value that a Lambda authorizer named for the caller.
+    pub usage_identifier_key: Option<String>,
+    /// How the authorizer fared.
+    pub authorizer: AuthorizerFacts,
     /// What happens to it, step by step, where that is logged.
     pub log: ExecutionLog,
     query: OnceLock<Query>,
@@ -135,6 +156,9 @@ impl<'p> Exchange<'p> {
             trace_id,
             received,
             api_key: None,
+            caller: Caller::Anonymous,
+            usage_identifier_key: None,
+            authorizer: AuthorizerFacts::default(),
             log: ExecutionLog::default(),
             query: OnceLock::new(),
         }
@@ -173,6 +197,9 @@ impl<'p> Exchange<'p> {
             trace_id: self.trace_id.clone(),
             received: self.received,
             api_key: self.api_key.clone(),
+            caller: self.caller.clone(),
+            usage_identifier_key: self.usage_identifier_key.clone(),
+            authorizer: self.authorizer.clone(),
             // Only REST APIs have execution logs.
             log: ExecutionLog::default(),
             query: OnceLock::new(),
@@ -182,6 +209,14 @@ impl<'p> Exchange<'p> {
     /// The request's headers as sent.
     pub fn headers(&self) -> &HeaderList {
         &self.request.headers
+    }
+
+    /// Whether a header stays with the gateway: the signature of a signed
+    /// request to a REST API ("Amazon API Gateway important notes").
+    pub fn keeps_back(&self, name: &str) -> bool {
+        self.api.kind == ApiKind::Rest
+            && self.caller.iam().is_some()
+            && name.eq_ignore_ascii_case("authorization")
     }
 
     /// The query, decoded at the first call.
@@ -197,9 +232,41 @@ impl<'p> Exchange<'p> {
             .find(|parameter| parameter.name == name)
     }
 
+    /// The client's address: the peer's, or, where that is a trusted proxy, the last
+    /// one in `X-Forwarded-For` that is none. An entry that is no address ends the search.
+    pub fn client_ip(&self) -> IpAddr {
+        let peer = self.request.peer.ip().to_canonical();
+        let trusted = |address: IpAddr| {
+            self.api
+                .trusted_proxies
+                .iter()
+                .any(|network| network.contains(&address))
+        };
+        if !trusted(peer) {
+            return peer;
+        }
+        let mut client = peer;
+        for (name, value) in self.headers().iter().rev() {
+            if !name.eq_ignore_ascii_case("x-forwarded-for") {
+                continue;
+            }
+            for entry in value.rsplit(|byte| *byte == b',') {
+                let Some(address) = std::str::from_utf8(entry).ok().and_then(forwarded_address)
+                else {
+                    return client;
+                };
+                client = address;
+                if !trusted(address) {
+                    return client;
+                }
+            }
+        }
+        client
+    }
+
     /// The client's address as text.
     pub fn source_ip(&self) -> String {
-        self.request.peer.ip().to_canonical().to_string()
+        self.client_ip().to_string()
     }
 
     /// The client's `User-Agent`.
@@ -257,7 +324,9 @@ impl<'p> Exchange<'p> {
             .all("x-forwarded-for")
             .filter(|value| !value.is_empty())
             .collect();
-        list.push(Cow::Owned(self.source_ip()));
+        list.push(Cow::Owned(
+            self.request.peer.ip().to_canonical().to_string(),
+        ));
         list.join(", ")
     }
 
@@ -270,4 +339,20 @@ impl<'p> Exchange<'p> {
     pub fn forwarded_proto(&self) -> &'static str {
         self.request.scheme.as_str()
     }
+}
+
+/// An address as proxies write it: alone, with a port, or in brackets.
+fn forwarded_address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let address = text.parse().ok().or_else(|| {
+        text.strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .and_then(|inner| inner.parse().ok())
+    });
+    let address = address.or_else(|| {
+        text.parse()
+            .ok()
+            .map(|with_port: SocketAddr| with_port.ip())
+    });
+    address.map(|address: IpAddr| address.to_canonical())
 }

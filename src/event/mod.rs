@@ -1,5 +1,7 @@
 //! What a function sees and answers, to and from HTTP.
 
+pub mod authorizer;
+pub mod caller;
 pub mod context_variables;
 pub mod exchange;
 pub mod execution_log;
@@ -12,6 +14,7 @@ pub mod request;
 pub mod rest;
 pub mod template_inputs;
 
-pub use exchange::{ApiFacts, CanaryFacts, Exchange, PathParameter, RouteFacts};
+pub use caller::Caller;
+pub use exchange::{ApiFacts, AuthorizerFacts, CanaryFacts, Exchange, PathParameter, RouteFacts};
 pub use headers::HeaderList;
 pub use request::{Malformed, ReceivedRequest, Scheme};

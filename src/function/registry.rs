@@ -308,6 +308,23 @@ impl Functions {
         self.handlers.find(name, directory)
     }
 
+    /// A handler of this program as a function.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn of_handler(
+        &self,
+        name: &str,
+        directory: &std::path::Path,
+    ) -> Result<FunctionRef, String> {
+        let handler = self.handlers.find(name, directory)?;
+        Ok(FunctionRef {
+            function: Arc::new(Function::new(name.to_owned(), Place::Handler(handler))),
+            qualifier: None,
+        })
+    }
+
     /// Ends every process that was started. Bounded in time.
     pub async fn shutdown(&self) {
         let ending = self

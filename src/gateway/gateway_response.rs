@@ -7,6 +7,7 @@ use super::rejection::{DefaultAnswer, Rejection};
 use crate::base::Body;
 use crate::event::{Exchange, context_variables};
 use crate::integration::mapping::Source;
+use crate::limit::Refusal;
 use crate::plan::GatewayResponses;
 use crate::plan::gateway_response::{CustomResponse, Piece, Substitution};
 
@@ -76,12 +77,43 @@ pub(super) fn http_error(rejection: &Rejection) -> Response<Body> {
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(challenge) = rejection.challenge()
+        && let Ok(value) = HeaderValue::from_str(challenge)
+    {
+        response
+            .headers_mut()
+            .insert(http::header::WWW_AUTHENTICATE, value);
+    }
     response
+}
+
+/// Tells the client when to come again. What the API's own gateway response says stays.
+///
+/// AWS sends none of these; `RateLimit` and `RateLimit-Policy` are those of
+/// draft-ietf-httpapi-ratelimit-headers-10.
+pub(super) fn tell_limits(refusal: &Refusal, headers: &mut http::HeaderMap) {
+    let mut add = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.entry(name).or_insert(value);
+        }
+    };
+    if let Some(seconds) = refusal.retry_after() {
+        add("retry-after", seconds.to_string());
+    }
+    if let Some((policy, state)) = refusal.rate_limit_headers() {
+        add("ratelimit-policy", policy);
+        add("ratelimit", state);
+    }
 }
 
 fn default_body(default: &DefaultAnswer) -> String {
     let space = if default.spaced { " " } else { "" };
-    format!(r#"{{"message":{space}{}}}"#, message_string(default))
+    // Recorded: the default body of a denied access has a capital letter, alone among all.
+    let member = match default.response_type {
+        "ACCESS_DENIED" => "Message",
+        _ => "message",
+    };
+    format!(r#"{{"{member}":{space}{}}}"#, message_string(default))
 }
 
 /// `$context.error.messageString`: the message as JSON.

@@ -4,12 +4,14 @@ use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode};
 use tracing::{error, warn};
 
+use super::admit::admit;
+use super::authorize::{authorize, no_route};
 use super::cache::{self, ResponseCache};
 use super::choose::{Choice, NoChoice, choose};
 use super::compression;
 use super::cors;
 use super::execution_log;
-use super::gateway_response::{http_error, rest_error};
+use super::gateway_response::{http_error, rest_error, tell_limits};
 use super::rejection::Rejection;
 use super::validate;
 use crate::base::{Body, Clock};
@@ -63,7 +65,7 @@ pub(super) async fn handle(
     let refused = malformed.map(Rejection::Malformed).or(refused);
     let answered = match refused {
         Some(refused) => Err(refused),
-        None => run(api, &mut exchange, body, cache, clock, logged).await,
+        None => run(plan, api, &mut exchange, body, cache, clock, logged).await,
     };
     if let Err(rejection) = &answered {
         execution_log::refused(&exchange, rejection);
@@ -72,7 +74,7 @@ pub(super) async fn handle(
         .as_ref()
         .err()
         .map(|rejection| rejection.rest_answer().response_type);
-    let response = finish(api, &exchange, answered);
+    let response = finish(plan, api, &exchange, answered);
     execution_log::end(&exchange, &response, refused, logged.is_some());
     let lines = exchange.log.lines();
     (response, lines)
@@ -80,6 +82,7 @@ pub(super) async fn handle(
 
 /// Match, authorize, admit, read, validate, integrate: the first that refuses ends it.
 async fn run<'p>(
+    plan: &'p Plan,
     api: &'p ApiPlan,
     exchange: &mut Exchange<'p>,
     body: Body,
@@ -99,7 +102,8 @@ async fn run<'p>(
     }
     let route = find(api, exchange)?;
     execution_log::begin(route, exchange, clock, logged);
-    authorize(route)?;
+    let body = authorize(route, exchange, body).await?;
+    admit(&plan.limits, route, exchange).await?;
     validate::parameters(&route.validation, exchange)?;
     let body = read(route, exchange, body).await?;
     execution_log::body(exchange, &body);
@@ -142,10 +146,12 @@ fn find<'p>(api: &'p ApiPlan, exchange: &mut Exchange<'p>) -> Result<&'p RoutePl
         .router
         .find(exchange.request.method.as_str(), &exchange.path);
     let Some(found) = found else {
-        return Err(Rejection::MissingRoute {
-            method: exchange.request.method.clone(),
-            path: exchange.path.clone(),
-        });
+        return Err(
+            no_route(exchange).unwrap_or_else(|| Rejection::MissingRoute {
+                method: exchange.request.method.clone(),
+                path: exchange.path.clone(),
+            }),
+        );
     };
     let route = &api.routes[found.route];
     let decoded = api.facts.kind == ApiKind::Http;
@@ -168,14 +174,6 @@ fn find<'p>(api: &'p ApiPlan, exchange: &mut Exchange<'p>) -> Result<&'p RoutePl
         .collect();
     exchange.route = Some(&route.facts);
     Ok(route)
-}
-
-/// Lets the caller pass, or not.
-fn authorize(route: &RoutePlan) -> Result<(), Rejection> {
-    match &route.closed {
-        None => Ok(()),
-        Some(reason) => Err(Rejection::Closed(reason.clone())),
-    }
 }
 
 /// Takes the body: whole where something needs it whole, else as it comes.
@@ -284,6 +282,7 @@ fn facts_for(api: &ApiPlan) -> &ApiFacts {
 
 /// Puts the gateway's own headers on the answer, or makes the answer of a refusal.
 fn finish(
+    plan: &Plan,
     api: &ApiPlan,
     exchange: &Exchange<'_>,
     answered: Result<Answer, Rejection>,
@@ -297,6 +296,9 @@ fn finish(
                 ApiKind::Rest => rest_error(&api.gateway_responses, exchange, &rejection),
                 ApiKind::Http => http_error(&rejection),
             };
+            if let (Rejection::Limited(refusal), false) = (&rejection, plan.strict_aws) {
+                tell_limits(refusal, response.headers_mut());
+            }
             if must_close(&rejection) {
                 response
                     .headers_mut()
@@ -383,7 +385,10 @@ fn log(exchange: &Exchange<'_>, rejection: &Rejection) {
              `aws sso login`, then start with --profile; or name an endpoint that speaks Lambda's Invoke API: \
              --lambda-endpoint URL"
         ),
-        Rejection::Integration(_) | Rejection::Closed(_) | Rejection::Internal(_) => {
+        Rejection::Integration(_)
+        | Rejection::Closed(_)
+        | Rejection::AuthorizerFailed(_)
+        | Rejection::Internal(_) => {
             error!(method, path, request_id, status, "{}", chain(rejection));
         }
         _ => warn!(method, path, request_id, status, "{}", chain(rejection)),

@@ -3,6 +3,8 @@
 //! [`Gateway::answer`] is what a listener calls; `handle` lists the phases in
 //! AWS's order.
 
+mod admit;
+mod authorize;
 mod cache;
 mod choose;
 mod compression;
@@ -37,6 +39,7 @@ pub struct Gateway {
 impl Gateway {
     /// Serves `plan`.
     pub fn new(plan: Plan, clock: Clock) -> Self {
+        plan.limits.configure(&plan.configured);
         Self {
             plan: Arc::new(ArcSwap::from_pointee(plan)),
             clock,
@@ -46,6 +49,7 @@ impl Gateway {
 
     /// Puts another plan in force. Requests under way keep the one they began with.
     pub fn swap(&self, plan: Plan) {
+        plan.limits.configure(&plan.configured);
         self.plan.store(Arc::new(plan));
     }
 

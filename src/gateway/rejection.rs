@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use crate::auth::iam::SignatureFault;
 use crate::base::body::BodyFault;
 use crate::event::Malformed;
 use crate::function::InvokeError;
 use crate::integration::IntegrationError;
+use crate::limit::{Refusal, Why};
 use crate::model::ApiKind;
 
 /// Why the gateway answered a request itself.
@@ -51,6 +53,40 @@ pub enum Rejection {
     /// The client asked for a fresh response and may not ("FAIL_WITH_403").
     #[error("the client may not invalidate the response cache")]
     CacheInvalidation,
+    /// The caller has not shown who he is.
+    #[error("{why}")]
+    Unauthorized {
+        /// For the operator.
+        why: String,
+        /// For the client (REST).
+        message: &'static str,
+        /// `www-authenticate` of an HTTP API.
+        challenge: Option<String>,
+    },
+    /// The token is good, but not for this route (HTTP).
+    #[error("the token has none of the route's scopes")]
+    InsufficientScope {
+        /// `www-authenticate`.
+        challenge: String,
+    },
+    /// A policy does not let the caller pass; AWS's words on it.
+    #[error("{0}")]
+    AccessDenied(Cow<'static, str>),
+    /// The request's signature does not let it pass.
+    #[error(transparent)]
+    Signature(#[from] SignatureFault),
+    /// The ARN asked for is longer than an authorizer may get.
+    #[error("the method's ARN is longer than an authorizer may get")]
+    MethodArnTooLong,
+    /// The authorizer gave nothing to go by.
+    #[error("{0}")]
+    AuthorizerFailed(String),
+    /// The route wants an API key, and got none that counts in its stage.
+    #[error("no API key, or one that is unknown, disabled or in no usage plan of the stage")]
+    InvalidApiKey,
+    /// A limit refused.
+    #[error(transparent)]
+    Limited(#[from] Refusal),
     /// The backend gave nothing to send.
     #[error(transparent)]
     Integration(#[from] IntegrationError),
@@ -91,6 +127,44 @@ fn answer(
         spaced,
         validation_error: None,
     }
+}
+
+/// A refusal by signature or policy: 403, with words that depend on the request.
+fn forbidden(
+    response_type: &'static str,
+    error_type: &'static str,
+    message: Cow<'static, str>,
+) -> DefaultAnswer {
+    DefaultAnswer {
+        status: StatusCode::FORBIDDEN,
+        message: Some(message),
+        ..answer(response_type, StatusCode::FORBIDDEN, error_type, "", false)
+    }
+}
+
+/// 401. A REST API answers a missing scope as any other token that is no good.
+fn unauthorized(message: &'static str) -> DefaultAnswer {
+    answer(
+        "UNAUTHORIZED",
+        StatusCode::UNAUTHORIZED,
+        "UnauthorizedException",
+        message,
+        false,
+    )
+}
+
+fn signature_refused(fault: &SignatureFault) -> DefaultAnswer {
+    let (response_type, error_type) = match fault {
+        SignatureFault::Missing => (
+            "MISSING_AUTHENTICATION_TOKEN",
+            "MissingAuthenticationTokenException",
+        ),
+        SignatureFault::Incomplete(_) => ("INVALID_SIGNATURE", "IncompleteSignatureException"),
+        SignatureFault::UnknownKey => ("INVALID_SIGNATURE", "UnrecognizedClientException"),
+        SignatureFault::ExpiredToken => ("EXPIRED_TOKEN", "ExpiredTokenException"),
+        SignatureFault::Invalid(_) => ("INVALID_SIGNATURE", "InvalidSignatureException"),
+    };
+    forbidden(response_type, error_type, Cow::Owned(fault.to_string()))
 }
 
 fn bad_request(response_type: &'static str, message: &'static str) -> DefaultAnswer {
@@ -152,6 +226,60 @@ impl Rejection {
                 "Missing Authentication Token",
                 false,
             ),
+            Self::Unauthorized { message, .. } => unauthorized(message),
+            Self::InsufficientScope { .. } => unauthorized("Unauthorized"),
+            Self::AccessDenied(message) => {
+                forbidden("ACCESS_DENIED", "AccessDeniedException", message.clone())
+            }
+            Self::Signature(fault) => signature_refused(fault),
+            Self::MethodArnTooLong => answer(
+                "DEFAULT_4XX",
+                StatusCode::URI_TOO_LONG,
+                "RequestUriTooLongException",
+                "Request-URI Too Long",
+                false,
+            ),
+            Self::AuthorizerFailed(_) => DefaultAnswer {
+                message: None,
+                ..answer(
+                    "AUTHORIZER_CONFIGURATION_ERROR",
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "AuthorizerConfigurationException",
+                    "",
+                    false,
+                )
+            },
+            Self::InvalidApiKey => answer(
+                "INVALID_API_KEY",
+                StatusCode::FORBIDDEN,
+                "ForbiddenException",
+                "Forbidden",
+                false,
+            ),
+            Self::Limited(refusal) => match refusal.why {
+                Why::Throttled => answer(
+                    "THROTTLED",
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "TooManyRequestsException",
+                    "Too Many Requests",
+                    false,
+                ),
+                Why::QuotaExceeded => answer(
+                    "QUOTA_EXCEEDED",
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "LimitExceededException",
+                    "Limit Exceeded",
+                    false,
+                ),
+                // AWS has no such case; its services say this where they cannot answer now.
+                Why::StoreDown => answer(
+                    "DEFAULT_5XX",
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "ServiceUnavailableException",
+                    "Service Unavailable",
+                    false,
+                ),
+            },
             Self::Closed(_) | Self::Internal(_) => {
                 internal("DEFAULT_5XX", StatusCode::INTERNAL_SERVER_ERROR)
             }
@@ -251,6 +379,20 @@ impl Rejection {
                 (StatusCode::FORBIDDEN, "Forbidden")
             }
             Self::MissingRoute { .. } => (StatusCode::NOT_FOUND, "Not Found"),
+            Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::InsufficientScope { .. } | Self::AccessDenied(_) | Self::Signature(_) => {
+                (StatusCode::FORBIDDEN, "Forbidden")
+            }
+            Self::MethodArnTooLong => (StatusCode::URI_TOO_LONG, "URI Too Long"),
+            Self::AuthorizerFailed(_) => INTERNAL,
+            // HTTP APIs have no keys.
+            Self::InvalidApiKey => (StatusCode::FORBIDDEN, "Forbidden"),
+            Self::Limited(refusal) => match refusal.why {
+                Why::Throttled | Why::QuotaExceeded => {
+                    (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
+                }
+                Why::StoreDown => UNAVAILABLE,
+            },
             Self::Closed(_) | Self::Internal(_) => INTERNAL,
             Self::MissingParameters(_) | Self::InvalidBody(_) => {
                 (StatusCode::BAD_REQUEST, "Bad Request")
@@ -280,6 +422,15 @@ impl Rejection {
                 | IntegrationError::AnswerTooLarge(_)
                 | IntegrationError::Invoke(_) => INTERNAL,
             },
+        }
+    }
+
+    /// `www-authenticate` of an HTTP API's answer.
+    pub fn challenge(&self) -> Option<&str> {
+        match self {
+            Self::Unauthorized { challenge, .. } => challenge.as_deref(),
+            Self::InsufficientScope { challenge } => Some(challenge),
+            _ => None,
         }
     }
 

@@ -62,8 +62,54 @@ pub struct Api {
     pub cors: Option<Spanned<Cors>>,
     /// The default endpoint is closed: every request by it is 403 Forbidden.
     pub disable_execute_api_endpoint: bool,
+    /// `x-tollgate-rate-limit` at the top: shared by all routes.
+    pub rate_limits: Vec<RateLimit>,
+    /// `x-tollgate-rate-limit` of a path: shared by its methods. By the path as declared.
+    pub path_rate_limits: IndexMap<String, Vec<RateLimit>>,
     /// The place of the document's root.
     pub span: Span,
+}
+
+/// A rate limit that AWS does not have: `rateLimits`, `x-tollgate-rate-limit`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateLimit {
+    /// Who has a bucket of their own.
+    pub key: RateLimitKey,
+    /// Requests in a period.
+    pub limit: u32,
+    /// The period.
+    pub period: Duration,
+    /// The bucket's size; absent: the limit.
+    pub burst: Option<u32>,
+    /// The place of the entry.
+    pub span: Span,
+}
+
+/// Who has a bucket of their own under a [`RateLimit`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RateLimitKey {
+    /// `ip`: each client address.
+    Ip,
+    /// `claim:sub`: each value of a token's claim.
+    Claim(String),
+    /// `apiKey`: each API key.
+    ApiKey,
+    /// `header:NAME`: each value of a header.
+    Header(String),
+    /// `endpoint`: each route, whoever calls.
+    Endpoint,
+}
+
+impl std::fmt::Display for RateLimitKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip => f.write_str("ip"),
+            Self::Claim(name) => write!(f, "claim:{name}"),
+            Self::ApiKey => f.write_str("apiKey"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Endpoint => f.write_str("endpoint"),
+        }
+    }
 }
 
 /// Where a method's API key is taken from.
@@ -101,6 +147,8 @@ pub struct Route {
     pub request_body_required: bool,
     /// Declared responses: status (or `default`) to the names of their headers.
     pub responses: IndexMap<String, Vec<String>>,
+    /// `x-tollgate-rate-limit` of the operation.
+    pub rate_limits: Vec<RateLimit>,
     /// The place of the operation.
     pub span: Span,
 }
@@ -313,6 +361,8 @@ pub enum AuthorizerKind {
     CognitoUserPools {
         /// `providerARNs`.
         provider_arns: Vec<Spanned<String>>,
+        /// A regular expression that the token's `aud` must match.
+        identity_validation_expression: Option<Spanned<String>>,
     },
     /// HTTP API, `jwt`.
     Jwt {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::{ApiKind, Spanned, Stage, Throttle};
+use super::{ApiKind, RateLimit, Spanned, Stage, Throttle};
 use crate::source::Span;
 
 /// Everything `tollgate.yaml`, the environment and the command line decide.
@@ -37,8 +37,20 @@ pub struct Settings {
     pub usage_plans: Vec<UsagePlanSettings>,
     /// What is behind a VPC link, by its id.
     pub vpc_links: IndexMap<String, VpcLinkSettings>,
+    /// Whose signatures count; absent where the configuration does not say.
+    pub iam_users: Option<Vec<IamUserSettings>>,
     /// `memory:`, `sqlite:PATH`, `redis://HOST:PORT`.
     pub store: Option<Spanned<String>>,
+    /// How the store is used.
+    pub store_options: StoreOptions,
+    /// Rate limits beyond AWS's, over every API.
+    pub rate_limits: Vec<RateLimit>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Where the control plane listens.
+    pub admin: AdminSettings,
+    /// Answers carry nothing that AWS's do not.
+    pub strict_aws: bool,
     /// Folder that relative paths of the configuration start from.
     pub base_directory: PathBuf,
 }
@@ -63,10 +75,66 @@ impl Default for Settings {
             api_keys: Vec::new(),
             usage_plans: Vec::new(),
             vpc_links: IndexMap::new(),
+            iam_users: None,
             store: None,
+            store_options: StoreOptions::default(),
+            rate_limits: Vec::new(),
+            trusted_proxies: Vec::new(),
+            admin: AdminSettings::default(),
+            strict_aws: false,
             base_directory: PathBuf::new(),
         }
     }
+}
+
+/// How the store is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// What a crash may lose.
+    pub durability: Durability,
+    /// The longest that a request waits for the store.
+    pub deadline: Duration,
+    /// What happens to requests that the store does not answer in time.
+    pub when_down: WhenDown,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Batched,
+            deadline: Duration::from_millis(250),
+            when_down: WhenDown::Open,
+        }
+    }
+}
+
+/// What a crash may lose of usage counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// What was counted last: see `limit::saver`.
+    #[default]
+    Batched,
+    /// Nothing that counts against a quota: such a request goes on once its count is written.
+    Strict,
+}
+
+/// What happens to requests that the store does not answer in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenDown {
+    /// This gateway's own counters decide.
+    #[default]
+    Open,
+    /// They are refused.
+    Closed,
+}
+
+/// Where the control plane listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// A loopback address; absent: 127.0.0.1.
+    pub host: Option<std::net::IpAddr>,
+    /// Absent: the gateway's port and one, or a free one.
+    pub port: Option<u16>,
 }
 
 /// A function that the configuration places.
@@ -161,6 +229,36 @@ impl std::fmt::Debug for ApiKeySettings {
             .field("name", &self.name)
             .field("value", &"***")
             .field("enabled", &self.enabled)
+            .finish()
+    }
+}
+
+/// An IAM user, or a role's session, whose requests are known by their signature.
+#[derive(Clone, PartialEq)]
+pub struct IamUserSettings {
+    /// The id of his access key.
+    pub access_key_id: String,
+    /// The secret behind it.
+    pub secret_access_key: String,
+    /// A session's token.
+    pub session_token: Option<String>,
+    /// When the session ends, in seconds since 1970.
+    pub expiration: Option<u64>,
+    /// `arn:aws:iam::123456789012:user/alice`.
+    pub user_arn: String,
+    /// What he may do. Absent: everything; an empty list: nothing.
+    pub policies: Option<Vec<Spanned<serde_json::Value>>>,
+    /// The place of the entry.
+    pub span: Span,
+}
+
+impl std::fmt::Debug for IamUserSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IamUserSettings")
+            .field("access_key_id", &self.access_key_id)
+            .field("secret_access_key", &"***")
+            .field("session_token", &self.session_token.as_ref().map(|_| "***"))
+            .field("user_arn", &self.user_arn)
             .finish()
     }
 }

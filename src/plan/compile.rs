@@ -1,14 +1,17 @@
 //! Model to plan.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::cors::CorsPlan;
+use super::protection::Protections;
 use super::validation::Schemas;
 use super::{
     ApiPlan, CanaryPlan, GatewayResponses, Plan, RoutePlan, Router, caching, integration,
-    method_settings, unsupported,
+    method_settings, tolls, unsupported,
 };
+use crate::auth::Issuers;
 use crate::base::id::stable_id;
 use crate::event::media_type::MediaTypes;
 use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
@@ -16,6 +19,7 @@ use crate::function::Functions;
 use crate::integration::Integration;
 use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
+use crate::limit::Limits;
 use crate::model::settings::Settings;
 use crate::model::{Api, ApiKind, Route};
 use crate::source::{Diagnostic, Diagnostics};
@@ -31,6 +35,10 @@ pub struct Compiler<'c> {
     pub client: &'c HttpClient,
     /// Signed requests to AWS services.
     pub aws: &'c AwsClient,
+    /// Counts for all APIs, from plan to plan.
+    pub limits: &'c Arc<Limits>,
+    /// Issuers of tokens with their keys, from plan to plan.
+    pub issuers: &'c Issuers,
     /// Folder that `local:static/FOLDER` of a document starts from, by API.
     pub directories: &'c [std::path::PathBuf],
 }
@@ -40,7 +48,7 @@ pub struct Compiler<'c> {
 /// The plan is complete even where there are errors, so that all of them are
 /// found in one go; it may be served when `diagnostics` has none.
 pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan::empty(Arc::clone(compiler.limits), compiler.settings);
     for (index, api) in apis.iter().enumerate() {
         let directory = compiler
             .directories
@@ -88,6 +96,7 @@ fn compile_api(
             requested: false,
             use_stage_cache: canary.use_stage_cache,
         }),
+        trusted_proxies: settings.trusted_proxies.clone(),
     };
     let canary = settings
         .stage
@@ -99,6 +108,7 @@ fn compile_api(
             facts: canary_facts(&facts, canary),
         });
     unsupported::report_api(api, settings, diagnostics);
+    let protections = Protections::compile(api, &facts, compiler, directory, diagnostics);
     let mut schemas = Schemas::default();
     let mut router = Router::new(api.kind);
     let mut routes = Vec::with_capacity(api.routes.len());
@@ -118,6 +128,7 @@ fn compile_api(
             canary.as_ref().map(|canary| &canary.facts),
             compiler,
             directory,
+            &protections,
             &mut schemas,
             diagnostics,
         ));
@@ -161,6 +172,7 @@ fn compile_route(
     canary: Option<&ApiFacts>,
     compiler: &Compiler<'_>,
     directory: &Path,
+    protections: &Protections,
     schemas: &mut Schemas,
     diagnostics: &mut Diagnostics,
 ) -> RoutePlan {
@@ -169,7 +181,6 @@ fn compile_route(
         ApiKind::Rest => stable_id(&format!("{}{}", api.id, route.path))[..6].to_owned(),
         ApiKind::Http => route_key.clone(),
     };
-    let closed = unsupported::report_route(api, route, diagnostics);
     let mut canary_integration = None;
     let caching = route
         .integration
@@ -219,12 +230,14 @@ fn compile_route(
             route_key,
         },
         variables: variables(&route.path),
-        closed,
+        protection: protections.of_route(route),
         validation: schemas.compile(api, route, diagnostics),
         logging: (api.kind == ApiKind::Rest)
             .then(|| method_settings::logging(&compiler.settings.stage.method_settings, route))
             .flatten(),
         caching,
+        tolls: tolls::compile(api, route, facts, compiler, diagnostics),
+        api_key_source: api.api_key_source,
         integration,
         canary: canary_integration,
     }

@@ -10,25 +10,51 @@ pub mod cors;
 pub mod gateway_response;
 mod integration;
 mod method_settings;
+mod protection;
 pub mod router;
+mod tolls;
 mod unsupported;
 pub mod validation;
+
+use std::sync::Arc;
 
 use crate::event::execution_log::LogSettings;
 use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::integration::Integration;
+use crate::limit::{Configured, Limits, RouteTolls};
+use crate::model::ApiKeySource;
+use crate::model::settings::Settings;
 
 pub use caching::Caching;
 pub use compile::{Compiler, compile};
 pub use gateway_response::GatewayResponses;
+pub use protection::{Protection, RouteAuthorizer};
 pub use router::Router;
 pub use validation::Validation;
 
 /// All APIs that are served, the first one also at the bare address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plan {
     /// In the order they were given.
     pub apis: Vec<ApiPlan>,
+    /// Counts for all of them; the same from plan to plan.
+    pub limits: Arc<Limits>,
+    /// API keys, usage plans and the account's throttle, put in force with the plan.
+    pub configured: Configured,
+    /// Answers carry nothing that AWS's do not.
+    pub strict_aws: bool,
+}
+
+impl Plan {
+    /// A plan without APIs.
+    pub fn empty(limits: Arc<Limits>, settings: &Settings) -> Self {
+        Self {
+            apis: Vec::new(),
+            limits,
+            configured: Configured::new(settings),
+            strict_aws: settings.strict_aws,
+        }
+    }
 }
 
 /// One API, ready for requests.
@@ -68,14 +94,18 @@ pub struct RoutePlan {
     pub facts: RouteFacts,
     /// The names of its path's variables, in the order of the path.
     pub variables: Vec<String>,
-    /// Why nobody may pass, where the route's protection cannot be built.
-    pub closed: Option<String>,
+    /// Who may pass; or why nobody may, where the protection cannot be built.
+    pub protection: Result<Protection, String>,
     /// What is checked before the backend is called (REST).
     pub validation: Validation,
     /// How much of its execution is logged, where it is (REST).
     pub logging: Option<LogSettings>,
     /// How responses are cached, where they are.
     pub caching: Option<Caching>,
+    /// What limits its requests.
+    pub tolls: RouteTolls,
+    /// Where its API key is sent, if the gateway itself is to look for it.
+    pub api_key_source: ApiKeySource,
     /// The backend.
     pub integration: Integration,
     /// The backend with the canary's stage variables.

@@ -1,12 +1,16 @@
 //! From what was read to what serves: functions placed, plan compiled.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::auth::Issuers;
+use crate::base::Clock;
 use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
 use crate::function::{Functions, FunctionsOptions};
 use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
+use crate::limit::Limits;
 use crate::model::Api;
 use crate::model::settings::Settings;
 use crate::plan::{Compiler, Plan, compile};
@@ -21,8 +25,12 @@ pub struct Extras {
     pub profile: Option<String>,
     /// Where Lambda's Invoke API is, instead of at AWS.
     pub lambda_endpoint: Option<String>,
+    /// Issuers of tokens that are known from an earlier plan.
+    pub issuers: Issuers,
     /// The folder of each API's document.
     pub directories: Vec<PathBuf>,
+    /// What counts from plan to plan; absent: it ends with this one.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// Places the functions and compiles the plan. Starts and connects nothing.
@@ -46,11 +54,16 @@ pub fn assemble(
     let functions = Functions::new(&settings.functions, extras.handlers, options);
     let client = HttpClient::default();
     let aws = AwsClient::new(functions.aws_config(), client.clone());
+    let limits = extras
+        .limits
+        .unwrap_or_else(|| Arc::new(Limits::new(Clock::System)));
     let compiler = Compiler {
         settings,
         functions: &functions,
         client: &client,
         aws: &aws,
+        limits: &limits,
+        issuers: &extras.issuers,
         directories: &extras.directories,
     };
     let plan = compile(apis, &compiler, diagnostics);

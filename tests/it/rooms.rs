@@ -3,18 +3,22 @@
 use std::path::Path;
 
 /// The rooms in the order of the plan in `lib.rs`.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 17] = [
     "base",
     "source",
     "model",
     "language",
+    "observe",
+    "store",
     "definition",
     "event",
     "function",
+    "limit",
     "auth",
     "integration",
     "plan",
     "gateway",
+    "admin",
     "server",
     "cli",
 ];

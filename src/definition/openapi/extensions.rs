@@ -1,8 +1,9 @@
 //! Extensions at the top of the document, and those that stand where they mean nothing.
 
+use super::super::rate_limits;
 use super::super::values::{self, get};
 use super::Reader;
-use crate::model::{Api, ApiKeySource, RequestValidator, Spanned};
+use crate::model::{Api, ApiKeySource, RateLimit, RequestValidator, Spanned};
 use crate::source::{Diagnostic, Mapping, Node, Severity, Span};
 
 /// Extensions at the top, and whether HTTP APIs read them.
@@ -204,7 +205,16 @@ impl<'a> Reader<'a, '_> {
         disabled
     }
 
+    /// `x-tollgate-rate-limit`, which stands at the top, in a path or in an operation.
+    pub(super) fn read_rate_limits(&mut self, mapping: &Mapping, place: &str) -> Vec<RateLimit> {
+        let what = format!("`x-tollgate-rate-limit` of {place}");
+        get(mapping, "x-tollgate-rate-limit")
+            .map(|node| rate_limits::read(node, &what, self.findings))
+            .unwrap_or_default()
+    }
+
     pub(super) fn read_root_extensions(&mut self, api: &mut Api) {
+        api.rate_limits = self.read_rate_limits(self.root, "the document");
         if !self.is_rest() {
             if let Some(node) = get(self.root, "x-amazon-apigateway-cors") {
                 api.cors = self.read_cors(node);

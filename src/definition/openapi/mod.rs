@@ -216,6 +216,8 @@ impl<'a> Reader<'a, '_> {
             policy: None,
             cors: None,
             disable_execute_api_endpoint: self.endpoint_is_disabled(),
+            rate_limits: Vec::new(),
+            path_rate_limits: IndexMap::new(),
             span,
         };
         self.read_security_schemes(&mut api);

@@ -70,6 +70,7 @@ impl<'a> Reader<'a, '_> {
             request_models,
             request_body_required,
             responses,
+            rate_limits: self.read_rate_limits(operation, "an operation"),
             span,
         };
         self.read_security(operation, &mut route);

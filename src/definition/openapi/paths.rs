@@ -93,6 +93,11 @@ impl<'a> Reader<'a, '_> {
             }
         }
         let shared = self.read_parameters(entries);
+        let rate_limits = self.read_rate_limits(entries, "a path");
+        if !rate_limits.is_empty() {
+            let path = path.as_deref().unwrap_or(written).to_owned();
+            api.path_rate_limits.insert(path, rate_limits);
+        }
         for (key, (key_span, node)) in entries {
             let method = match key.as_str() {
                 ANY => None,

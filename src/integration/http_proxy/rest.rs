@@ -194,6 +194,7 @@ fn passed_headers(exchange: &Exchange<'_>) -> HeaderMap {
         ];
         if is_dropped_request_header(name, Backend::HttpProxy)
             || own.iter().any(|own| name.eq_ignore_ascii_case(own))
+            || exchange.keeps_back(name)
             || options
                 .iter()
                 .any(|option| name.eq_ignore_ascii_case(option))

@@ -1,0 +1,806 @@
+//! Limits: how often a caller may come, and who counts that.
+//!
+//! [`Limits::admit`] asks everything that limits a request, in the order that AWS
+//! names: the key's usage plan (its quota, then its bucket for the method, then its
+//! bucket), rate limits beyond AWS's, the stage's method or route, the account. The
+//! first that refuses ends it, and then nothing was taken or counted anywhere.
+//!
+//! In memory that is a handful of atomic numbers and one small lock of the key's
+//! own: nothing is allocated, and no lock is shared by all requests. With a store
+//! that several gateways share ([`SharedLimits`]) it is
+//! one round trip.
+//!
+//! Buckets have names, and are found again by them when a plan is compiled anew:
+//! a reload gives nobody fresh tokens.
+//!
+//! Source: API Gateway developer guide, "Throttle requests to your REST APIs for
+//! better throughput in API Gateway" and "Throttle requests to your HTTP APIs".
+
+pub mod bucket;
+pub mod quota;
+pub mod rate_limit;
+mod refusal;
+mod saver;
+pub mod token_bucket;
+pub mod usage_plan;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use self::bucket::{Bucket, Scope};
+use self::quota::{Meter, UsedUp};
+use self::rate_limit::{KeyedTaken, Rule};
+use self::saver::Saver;
+use self::token_bucket::{Pace, Taken};
+use self::usage_plan::{Change, Directory, Holder, Keeper, Membership, Records};
+use crate::base::Clock;
+use crate::event::Exchange;
+use crate::model::RateLimit;
+use crate::model::settings::{Settings, StoreOptions, WhenDown};
+use crate::store::memory::MemoryStore;
+use crate::store::{Ask, Day, Grant, Record, SharedLimits, Store, StoreError, Used};
+
+pub use refusal::{Policy, Refusal, Why};
+
+/// Most rules of one request: what was taken stands in a list of fixed size.
+pub const MOST_RULES: usize = 8;
+
+/// Everything that is counted, for all APIs of a gateway. It outlives plans.
+#[derive(Debug)]
+pub struct Limits {
+    clock: Clock,
+    options: StoreOptions,
+    store: Box<dyn Store>,
+    saver: Saver,
+    directory: ArcSwap<Directory>,
+    names: Mutex<Names>,
+    /// Changes come one after the other, also while the store is written.
+    live: tokio::sync::Mutex<Live>,
+    /// The shared store's records as this gateway knows them.
+    revision: AtomicU64,
+    /// When a shared store that failed is tried again, in nanoseconds of the steady clock.
+    down_until: AtomicU64,
+}
+
+/// Buckets, rules and meters by name. Looked into when plans are compiled, never by a request.
+#[derive(Debug, Default)]
+struct Names {
+    buckets: HashMap<Box<str>, Weak<Bucket>>,
+    rules: HashMap<Box<str>, Weak<Rule>>,
+    meters: HashMap<(Box<str>, Box<str>), Arc<Meter>>,
+}
+
+/// Keys and plans: what the file says, and what is in force.
+#[derive(Debug)]
+struct Live {
+    configured: Records,
+    /// As last read from the store.
+    kept: Vec<Record>,
+    records: Records,
+    account: Pace,
+}
+
+/// What a plan says of keys, plans and the account: put in force together with it.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    records: Records,
+    account: Pace,
+}
+
+impl Configured {
+    /// Of the configuration.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            records: Records::of_settings(settings, Day(0)),
+            account: account(settings),
+        }
+    }
+}
+
+impl Default for Configured {
+    fn default() -> Self {
+        Self::new(&Settings::default())
+    }
+}
+
+/// The account's rate and burst.
+fn account(settings: &Settings) -> Pace {
+    let defaults = Settings::default().throttle;
+    let throttle = settings.throttle;
+    Pace::new(
+        throttle
+            .rate_limit
+            .or(defaults.rate_limit)
+            .unwrap_or(f64::MAX),
+        throttle
+            .burst_limit
+            .or(defaults.burst_limit)
+            .unwrap_or(u32::MAX),
+    )
+}
+
+/// What limits the requests of one route, apart from who sends them.
+#[derive(Debug)]
+pub struct RouteTolls {
+    /// The API's id.
+    pub api_id: String,
+    /// The stage's name.
+    pub stage: String,
+    /// The method as plans and stages name it: `/pets/GET`.
+    pub method: String,
+    /// Tells the route from all others: the key of `endpoint` rules.
+    pub endpoint: String,
+    /// A usage plan applies.
+    pub api_key_required: bool,
+    /// The rules beyond AWS's.
+    pub rules: Vec<Arc<Rule>>,
+    /// The stage's bucket for the method or route.
+    pub stage_bucket: Option<Arc<Bucket>>,
+    /// The account's bucket.
+    pub account: Arc<Bucket>,
+}
+
+/// What a request took, to be given back if a later limit refuses it.
+enum Held<'t> {
+    Bucket(&'t Bucket, Taken),
+    Rule(&'t Rule, KeyedTaken),
+}
+
+/// How much a change of the records takes, for callers that check first.
+pub type Decide<'d, T, E> = &'d (dyn Fn(&Records) -> Result<(T, Vec<Change>), E> + Send + Sync);
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// The caller's own reason.
+    #[error("refused")]
+    Refused(E),
+    /// It could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Limits {
+    /// Limits with `clock`, that end with the process.
+    pub fn new(clock: Clock) -> Self {
+        Self::with_store(
+            clock,
+            Box::new(MemoryStore::default()),
+            StoreOptions::default(),
+        )
+    }
+
+    /// Limits with a store.
+    pub fn with_store(clock: Clock, store: Box<dyn Store>, options: StoreOptions) -> Self {
+        Self {
+            clock,
+            options,
+            store,
+            saver: Saver::default(),
+            directory: ArcSwap::default(),
+            names: Mutex::default(),
+            live: tokio::sync::Mutex::new(Live {
+                configured: Records::default(),
+                kept: Vec::new(),
+                records: Records::default(),
+                account: account(&Settings::default()),
+            }),
+            revision: AtomicU64::new(0),
+            down_until: AtomicU64::new(0),
+        }
+    }
+
+    /// The bucket of that name: the one that is there, with its tokens, or a full one.
+    pub fn bucket(&self, name: String, scope: Scope, pace: Pace) -> Arc<Bucket> {
+        let mut names = self.names();
+        let there = names.buckets.get(name.as_str()).and_then(Weak::upgrade);
+        let bucket = match there {
+            Some(there) if there.tokens.pace() == pace => return there,
+            Some(there) => Bucket {
+                tokens: there.tokens.with_pace(pace, self.clock.steady()),
+                name: name.as_str().into(),
+                scope,
+            },
+            None => Bucket::full(name.as_str(), scope, pace),
+        };
+        let bucket = Arc::new(bucket);
+        names.buckets.insert(name.into(), Arc::downgrade(&bucket));
+        bucket
+    }
+
+    /// The rule of that name: the one that is there if it says the same, or a new one.
+    pub fn rule(&self, name: &str, limit: &RateLimit) -> Arc<Rule> {
+        let name = format!("rule/{name}/{}", limit.key);
+        let rule = Rule::new(name.as_str(), limit);
+        let mut names = self.names();
+        let there = names.rules.get(name.as_str()).and_then(Weak::upgrade);
+        if let Some(there) = there.filter(|there| there.pace() == rule.pace()) {
+            return there;
+        }
+        let rule = Arc::new(rule);
+        names.rules.insert(name.into(), Arc::downgrade(&rule));
+        rule
+    }
+
+    /// The account's bucket.
+    pub fn account_bucket(&self, settings: &Settings) -> Arc<Bucket> {
+        self.bucket("account".to_owned(), Scope::Account, account(settings))
+    }
+
+    /// Keys and plans, for requests to look up.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.load_full()
+    }
+
+    /// The key that a request may use in a stage, by the value that it sent:
+    /// enabled, and in a usage plan for the stage.
+    pub fn accepted_key(&self, value: &str, api_id: &str, stage: &str) -> Option<Arc<Holder>> {
+        self.directory
+            .load()
+            .accepted(value, api_id, stage)
+            .map(Arc::clone)
+    }
+
+    /// The clock that counts.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Where changes and usage are kept.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Lets a request pass, or not.
+    ///
+    /// The request's key is [`Exchange::api_key`]; a route without `api_key_required`
+    /// has no plan, whatever key was sent.
+    ///
+    /// # Errors
+    ///
+    /// The first limit that refuses it. Nothing is taken or counted then.
+    pub async fn admit(&self, tolls: &RouteTolls, exchange: &Exchange<'_>) -> Result<(), Refusal> {
+        if let Some(shared) = self.store.shared() {
+            return self.admit_shared(shared, tolls, exchange).await;
+        }
+        match self.admit_here(tolls, exchange)? {
+            Some(counted) => self.saver.settle(counted, &*self.store, self.options).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Decides by this process's counters. The result is the count's number, where
+    /// something was counted.
+    fn admit_here(
+        &self,
+        tolls: &RouteTolls,
+        exchange: &Exchange<'_>,
+    ) -> Result<Option<u64>, Refusal> {
+        let (now, wall) = (self.clock.steady(), exchange.received);
+        let directory = self.directory.load();
+        let membership = membership(&directory, tolls, exchange);
+        if let Some(membership) = membership {
+            membership
+                .meter
+                .peek(membership.quota.as_ref(), wall)
+                .map_err(|used_up| quota_refusal(membership, used_up))?;
+        }
+        // Two buckets of the plan, the rules, the stage, the account.
+        let mut held: [Option<Held<'_>>; MOST_RULES + 4] = [const { None }; MOST_RULES + 4];
+        let mut count = 0;
+        let taken = take_all(tolls, membership, exchange, now, |one| {
+            held[count] = Some(one);
+            count += 1;
+        })
+        .and_then(|()| match membership {
+            Some(membership) => membership
+                .meter
+                .count(membership.quota.as_ref(), wall)
+                .map_err(|used_up| quota_refusal(membership, used_up)),
+            None => Ok(()),
+        });
+        if let Err(refusal) = taken {
+            for one in held.into_iter().flatten() {
+                match one {
+                    Held::Bucket(bucket, taken) => bucket.tokens.refund(taken),
+                    Held::Rule(rule, taken) => rule.refund(taken),
+                }
+            }
+            return Err(refusal);
+        }
+        Ok(membership.map(|membership| self.saver.counted(membership.quota.is_some())))
+    }
+
+    /// Decides by counters that several gateways share.
+    async fn admit_shared(
+        &self,
+        shared: &dyn SharedLimits,
+        tolls: &RouteTolls,
+        exchange: &Exchange<'_>,
+    ) -> Result<(), Refusal> {
+        let now = token_bucket::nanoseconds(self.clock.steady());
+        if now < self.down_until.load(Ordering::Acquire) {
+            return self.without_store(tolls, exchange);
+        }
+        let directory = self.directory.load_full();
+        let membership = membership(&directory, tolls, exchange);
+        let (asks, refusals) = questions(tolls, membership, exchange);
+        let answer = shared.take(asks);
+        let verdict = match tokio::time::timeout(self.options.deadline, answer).await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) => {
+                self.store_is_down(now, &error);
+                return self.without_store(tolls, exchange);
+            }
+            Err(_) => {
+                let error = StoreError::Slow {
+                    store: self.store.name(),
+                    limit: self.options.deadline,
+                };
+                self.store_is_down(now, &error);
+                return self.without_store(tolls, exchange);
+            }
+        };
+        if self.down_until.swap(0, Ordering::AcqRel) != 0 {
+            tracing::info!(store = self.store.name(), "the store answers again");
+        }
+        if verdict.revision != self.revision.load(Ordering::Acquire) {
+            self.saver.wake_reload();
+        }
+        if let Some(membership) = membership {
+            if let Some(quota) = &membership.quota {
+                membership
+                    .meter
+                    .note(quota, exchange.received, verdict.used);
+            }
+        }
+        match verdict.refused {
+            None => Ok(()),
+            Some((index, wait)) => Err(refusals
+                .into_iter()
+                .nth(index)
+                .map_or_else(Refusal::store_down, |refusal| refusal.after(wait))),
+        }
+    }
+
+    /// For a second nobody waits for a store that failed.
+    fn store_is_down(&self, now: u64, error: &StoreError) {
+        const PAUSE: u64 = 1_000_000_000;
+        if self.down_until.swap(now + PAUSE, Ordering::AcqRel) == 0 {
+            let requests = match self.options.when_down {
+                WhenDown::Open => "limits are this gateway's own meanwhile",
+                WhenDown::Closed => "requests are refused meanwhile",
+            };
+            tracing::error!(store = self.store.name(), %error, "the store does not answer: {requests}");
+        }
+    }
+
+    fn without_store(&self, tolls: &RouteTolls, exchange: &Exchange<'_>) -> Result<(), Refusal> {
+        match self.options.when_down {
+            WhenDown::Open => self.admit_here(tolls, exchange).map(drop),
+            WhenDown::Closed => Err(Refusal::store_down()),
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === keys and plans
+
+impl Limits {
+    /// Puts what a plan's configuration says in force, under what was changed while serving.
+    ///
+    /// Changes that are on their way to the store finish first; while they do, the
+    /// configuration before stays in force.
+    pub fn configure(self: &Arc<Self>, configured: &Configured) {
+        if let Ok(mut live) = self.live.try_lock() {
+            self.configure_now(&mut live, configured);
+            return;
+        }
+        let (this, configured) = (Arc::clone(self), configured.clone());
+        tokio::spawn(async move {
+            let mut live = this.live.lock().await;
+            this.configure_now(&mut live, &configured);
+        });
+    }
+
+    fn configure_now(&self, live: &mut Live, configured: &Configured) {
+        let today = Day::of(self.clock.since_epoch());
+        let mut records = configured.records.clone();
+        for (id, plan) in &mut records.plans {
+            plan.begin = live
+                .configured
+                .plans
+                .get(id)
+                .map_or(today, |before| before.begin);
+        }
+        live.configured = records;
+        live.account = configured.account;
+        self.rebuild(live);
+    }
+
+    /// Makes the directory of what is configured and kept.
+    fn rebuild(&self, live: &mut Live) {
+        live.records = live.configured.clone();
+        for problem in live.records.overlay(&live.kept) {
+            tracing::error!("a record of the store cannot be read: {problem}");
+        }
+        self.publish(live);
+    }
+
+    fn publish(&self, live: &Live) {
+        let directory = Directory::build(&live.records, self, live.account);
+        self.directory.store(Arc::new(directory));
+        let mut names = self.names();
+        names.buckets.retain(|_, bucket| bucket.strong_count() > 0);
+        names.rules.retain(|_, rule| rule.strong_count() > 0);
+    }
+
+    /// Reads what the store keeps: records, usage of the periods that run, grants.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not give it.
+    pub async fn restore(&self) -> Result<(), StoreError> {
+        let mut live = self.live.lock().await;
+        self.restore_records(&mut live).await?;
+        self.restore_meters(&live).await
+    }
+
+    async fn restore_records(&self, live: &mut Live) -> Result<(), StoreError> {
+        if let Some(shared) = self.store.shared() {
+            // Before the records: a change in between is seen as one more.
+            self.revision
+                .store(shared.revision().await?, Ordering::Release);
+        }
+        let mut kept = self.store.records().await?;
+        let begins = live.configured.begins(&kept);
+        if !begins.is_empty() {
+            self.store.write(begins.clone()).await?;
+            kept.extend(begins);
+        }
+        live.kept = kept;
+        self.rebuild(live);
+        Ok(())
+    }
+
+    /// Sets the meters to what the store knows and what has not reached it yet.
+    async fn restore_meters(&self, live: &Live) -> Result<(), StoreError> {
+        let now = self.clock.since_epoch();
+        let today = Day::of(now);
+        // The longest period is a month.
+        let since = Day(today.0 - 31);
+        let _saving = self.saver.exclusive().await;
+        self.save_locked().await?;
+        let used = self.store.used(None, since, Day(today.0 + 1)).await?;
+        let grants = self.store.grants(since).await?;
+        let mut by_key: HashMap<(&str, &str), Vec<(Day, u64)>> = HashMap::new();
+        for used in &used {
+            by_key
+                .entry((&used.plan, &used.key))
+                .or_default()
+                .push((used.day, used.count));
+        }
+        for (plan, key) in live.records.members.keys() {
+            let Some(quota) = live.records.plans.get(plan).and_then(|plan| plan.quota()) else {
+                continue;
+            };
+            let period = quota.period.start(today);
+            let used = by_key
+                .get(&(plan.as_str(), key.as_str()))
+                .into_iter()
+                .flatten()
+                .filter(|(day, _)| *day >= period)
+                .map(|(_, count)| count)
+                .sum();
+            let extra = grants
+                .iter()
+                .find(|grant| grant.plan == *plan && grant.key == *key && grant.period == period)
+                .map_or(0, |grant| grant.extra);
+            self.meter(plan, key).restore(period, used, extra);
+        }
+        Ok(())
+    }
+
+    /// What is in force.
+    pub async fn records(&self) -> Records {
+        self.live.lock().await.records.clone()
+    }
+
+    /// Asks `decide` what to change, keeps that in the store, and puts it in force:
+    /// the next request sees it.
+    ///
+    /// # Errors
+    ///
+    /// `decide`'s own, or the store's; nothing is changed then.
+    pub async fn change<T, E>(&self, decide: Decide<'_, T, E>) -> Result<T, ChangeError<E>> {
+        let mut live = self.live.lock().await;
+        let (value, changes) = decide(&live.records).map_err(ChangeError::Refused)?;
+        if changes.is_empty() {
+            return Ok(value);
+        }
+        let mut records = live.records.clone();
+        let mut written = Vec::new();
+        for change in changes {
+            written.extend(records.record(&change, &live.configured));
+            records.apply(change);
+        }
+        self.store.write(written.clone()).await?;
+        for record in written {
+            live.kept
+                .retain(|kept| kept.kind != record.kind || kept.id != record.id);
+            if record.body.is_some() {
+                live.kept.push(record);
+            }
+        }
+        let periods = |records: &Records| {
+            records
+                .plans
+                .iter()
+                .map(|(id, plan)| (id.clone(), plan.quota.map(|quota| quota.period)))
+                .collect::<HashMap<_, _>>()
+        };
+        let recount =
+            periods(&records) != periods(&live.records) || records.members != live.records.members;
+        live.records = records;
+        self.publish(&live);
+        if recount {
+            self.restore_meters(&live).await?;
+        }
+        Ok(value)
+    }
+
+    /// Grants requests beyond a quota: `remaining` are left then in the period that runs.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not keep it.
+    pub async fn grant(
+        &self,
+        plan: &usage_plan::UsagePlan,
+        key: &str,
+        remaining: u64,
+    ) -> Result<(), StoreError> {
+        let Some(quota) = plan.quota() else {
+            return Ok(());
+        };
+        let _one_at_a_time = self.live.lock().await;
+        let now = self.clock.since_epoch();
+        let today = Day::of(now);
+        let period = quota.period.start(today);
+        let meter = self.meter(&plan.id, key);
+        self.save().await?;
+        let used = match self.store.shared() {
+            // Another gateway may have counted, too.
+            Some(_) => self.used_since(&plan.id, key, period, today).await?,
+            None => meter.used(quota.period, now).0,
+        };
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let extra = signed(remaining).saturating_add(signed(used)) - signed(quota.limit_of(today));
+        self.store
+            .grant(Grant {
+                plan: plan.id.clone(),
+                key: key.to_owned(),
+                period,
+                extra,
+            })
+            .await?;
+        meter.grant(quota.period, now, extra);
+        Ok(())
+    }
+
+    async fn used_since(
+        &self,
+        plan: &str,
+        key: &str,
+        since: Day,
+        today: Day,
+    ) -> Result<u64, StoreError> {
+        let used = self.store.used(Some(plan), since, today).await?;
+        Ok(used
+            .iter()
+            .filter(|used| used.key == key)
+            .map(|used| used.count)
+            .sum())
+    }
+
+    /// Usage of a plan by day, up to this moment.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not tell.
+    pub async fn usage(&self, plan: &str, from: Day, to: Day) -> Result<Usage, StoreError> {
+        self.save().await?;
+        Ok(Usage {
+            used: self.store.used(Some(plan), from, to).await?,
+            grants: self.store.grants(from).await?,
+        })
+    }
+}
+
+/// What a plan's keys used, and what they were granted.
+#[derive(Clone, Debug, Default)]
+pub struct Usage {
+    /// By key and day.
+    pub used: Vec<Used>,
+    /// By key and period.
+    pub grants: Vec<Grant>,
+}
+
+impl Usage {
+    /// For each day from `from` to `to` what a key used and what remained of its
+    /// quota in the evening. `self` reaches back to the begin of `from`'s period.
+    /// Without a quota nothing is said of what remains.
+    pub fn daily(
+        &self,
+        plan: &usage_plan::UsagePlan,
+        key: &str,
+        from: Day,
+        to: Day,
+    ) -> Vec<(u64, Option<u64>)> {
+        let quota = plan.quota();
+        let of_day = |day: Day| -> u64 {
+            self.used
+                .iter()
+                .filter(|used| used.key == key && used.day == day && used.plan == plan.id)
+                .map(|used| used.count)
+                .sum()
+        };
+        let remaining = |quota: &quota::Quota, day: Day| {
+            let period = quota.period.start(day);
+            let extra = self
+                .grants
+                .iter()
+                .find(|grant| grant.key == key && grant.plan == plan.id && grant.period == period)
+                .map_or(0, |grant| grant.extra);
+            let used: u64 = (period.0..=day.0).map(|day| of_day(Day(day))).sum();
+            quota
+                .limit_of(day)
+                .saturating_add_signed(extra)
+                .saturating_sub(used)
+        };
+        (from.0..=to.0)
+            .map(|day| {
+                let day = Day(day);
+                (
+                    of_day(day),
+                    quota.as_ref().map(|quota| remaining(quota, day)),
+                )
+            })
+            .collect()
+    }
+}
+
+impl Keeper for Limits {
+    fn bucket(&self, name: String, scope: Scope, pace: Pace) -> Arc<Bucket> {
+        Limits::bucket(self, name, scope, pace)
+    }
+
+    fn meter(&self, plan: &str, key: &str) -> Arc<Meter> {
+        let mut names = self.names();
+        let meter = names
+            .meters
+            .entry((plan.into(), key.into()))
+            .or_insert_with(|| Arc::new(Meter::new(plan, key)));
+        Arc::clone(meter)
+    }
+}
+
+// === asking
+
+/// The plan that counts for a request.
+fn membership<'d>(
+    directory: &'d Directory,
+    tolls: &RouteTolls,
+    exchange: &Exchange<'_>,
+) -> Option<&'d Membership> {
+    if !tolls.api_key_required {
+        return None;
+    }
+    let (id, _) = exchange.api_key.as_ref()?;
+    directory.by_id(id)?.membership(&tolls.api_id, &tolls.stage)
+}
+
+/// The plan's buckets of a request, the method's first.
+fn plan_buckets<'d>(
+    tolls: &RouteTolls,
+    membership: Option<&'d Membership>,
+) -> impl Iterator<Item = &'d Arc<Bucket>> {
+    membership.into_iter().flat_map(|membership| {
+        membership
+            .method_bucket(&tolls.api_id, &tolls.stage, &tolls.method)
+            .into_iter()
+            .chain(&membership.bucket)
+    })
+}
+
+fn take_all<'t>(
+    tolls: &'t RouteTolls,
+    membership: Option<&'t Membership>,
+    exchange: &Exchange<'_>,
+    now: Duration,
+    mut hold: impl FnMut(Held<'t>),
+) -> Result<(), Refusal> {
+    let bucket = |bucket: &'t Arc<Bucket>, hold: &mut dyn FnMut(Held<'t>)| {
+        let taken = bucket
+            .tokens
+            .take(now)
+            .map_err(|wait| bucket_refusal(bucket).after(wait))?;
+        hold(Held::Bucket(bucket, taken));
+        Ok(())
+    };
+    for one in plan_buckets(tolls, membership) {
+        bucket(one, &mut hold)?;
+    }
+    for rule in &tolls.rules {
+        let taken = rule
+            .take(exchange, &tolls.endpoint, now)
+            .map_err(|wait| rule_refusal(rule).after(wait))?;
+        hold(Held::Rule(rule, taken));
+    }
+    for one in tolls.stage_bucket.iter().chain([&tolls.account]) {
+        bucket(one, &mut hold)?;
+    }
+    Ok(())
+}
+
+/// What a shared store is asked, and what each refusal would mean.
+fn questions(
+    tolls: &RouteTolls,
+    membership: Option<&Membership>,
+    exchange: &Exchange<'_>,
+) -> (Vec<Ask>, Vec<Refusal>) {
+    let (mut asks, mut refusals) = (Vec::new(), Vec::new());
+    if let Some(membership) = membership {
+        let day = Day::of(exchange.received);
+        let quota = membership.quota.as_ref();
+        let limit = quota.map(|quota| quota.limit_of(day));
+        asks.push(Ask::Quota {
+            plan: membership.meter.plan().to_owned(),
+            key: membership.meter.key().to_owned(),
+            day,
+            period: quota.map_or(day, |quota| quota.period.start(day)),
+            limit,
+        });
+        let wait = quota.map_or(Duration::MAX, |quota| quota.until_next(exchange.received));
+        let limit = limit.unwrap_or(u64::MAX);
+        refusals.push(quota_refusal(membership, UsedUp { limit, wait }));
+    }
+    for bucket in plan_buckets(tolls, membership) {
+        asks.push(bucket.ask());
+        refusals.push(bucket_refusal(bucket));
+    }
+    for rule in &tolls.rules {
+        asks.push(rule.ask(exchange, &tolls.endpoint));
+        refusals.push(rule_refusal(rule));
+    }
+    for bucket in tolls.stage_bucket.iter().chain([&tolls.account]) {
+        asks.push(bucket.ask());
+        refusals.push(bucket_refusal(bucket));
+    }
+    (asks, refusals)
+}
+
+fn bucket_refusal(bucket: &Bucket) -> Refusal {
+    let pace = bucket.tokens.pace();
+    Refusal::throttled(bucket.scope, u64::from(pace.burst()), pace.window())
+}
+
+fn rule_refusal(rule: &Rule) -> Refusal {
+    Refusal::throttled(Scope::Rule, u64::from(rule.limit), rule.period)
+}
+
+fn quota_refusal(membership: &Membership, used_up: UsedUp) -> Refusal {
+    let days = membership.quota.map_or(1, |quota| {
+        let today = Day(0);
+        quota.period.end(today).0 - quota.period.start(today).0
+    });
+    let window = Duration::from_secs(u64::from(days.unsigned_abs()) * 86_400);
+    Refusal::quota(used_up.limit, window).after(used_up.wait)
+}
