@@ -227,6 +227,27 @@ pub(super) fn write_http_v1(context: &mut Object<'_>, exchange: &Exchange<'_>) {
     context.append(&out);
 }
 
+/// What an event's request context tells of the caller, as a value; null where
+/// nobody was asked. Who signed a REST API's request is told as an HTTP API tells it.
+pub fn authorizer_json(exchange: &Exchange<'_>) -> Json {
+    if matches!(exchange.caller, Caller::Anonymous) {
+        return Json::Null;
+    }
+    let mut out = Vec::with_capacity(512);
+    let mut context = Object::begin(&mut out);
+    match (exchange.api.kind, &exchange.caller) {
+        (ApiKind::Rest, Caller::Token { .. } | Caller::Lambda(_)) => {
+            write_rest(&mut context, exchange);
+        }
+        _ => write_http_v2(&mut context, exchange),
+    }
+    context.end();
+    serde_json::from_slice::<Json>(&out)
+        .ok()
+        .and_then(|mut context| context.get_mut("authorizer").map(Json::take))
+        .unwrap_or_default()
+}
+
 fn write_claims<'c>(
     object: &mut Object<'_>,
     claims: &'c Claims,

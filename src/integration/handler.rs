@@ -9,7 +9,7 @@ use http::{Request, Response, Uri};
 
 use super::{Answer, IntegrationError};
 use crate::base::Body;
-use crate::event::Exchange;
+use crate::event::{Exchange, caller};
 use crate::function::handler::{Handler, HandlerContext};
 
 /// A compiled integration with a local handler.
@@ -85,6 +85,7 @@ fn request_for(exchange: &Exchange<'_>, body: Bytes) -> Result<Request<Bytes>, I
         }
     }
     request.extensions_mut().insert(HandlerContext {
+        authorizer: caller::authorizer_json(exchange),
         request_id: exchange.request_id.clone(),
         source_ip: exchange.source_ip(),
         stage: exchange.api.stage.clone(),

@@ -150,8 +150,10 @@ impl LambdaAuthorizer {
         }
         let started = Instant::now();
         let answer = if self.ttl.is_zero() {
-            let call = self.call(exchange, method_arn, &identity);
-            call.await?
+            // A task of its own, so that a handler that panics is a failure like any other.
+            let call = tokio::spawn(self.call(exchange, method_arn, &identity));
+            call.await
+                .map_err(|error| AuthorizerFault::Failed(error.to_string()))??
         } else {
             self.flight(key, exchange, method_arn, &identity).await?
         };

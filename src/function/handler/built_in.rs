@@ -43,6 +43,7 @@ pub(super) async fn echo(request: Request<Bytes>) -> Response {
         "isBase64Encoded": text.is_none(),
         "requestId": context.request_id,
         "sourceIp": context.source_ip,
+        "authorizer": context.authorizer,
     });
     ([(CONTENT_TYPE, "application/json")], report.to_string()).into_response()
 }

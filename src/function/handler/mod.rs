@@ -60,6 +60,9 @@ pub struct HandlerContext {
     pub resource_path: String,
     /// The route's variables, as sent.
     pub path_parameters: IndexMap<String, String>,
+    /// Who calls, as `requestContext.authorizer` of an event tells it: claims, what
+    /// a Lambda authorizer said, or who signed. Null where nobody was asked.
+    pub authorizer: serde_json::Value,
 }
 
 /// Handlers by name.

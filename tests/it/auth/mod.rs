@@ -92,7 +92,12 @@ pub(crate) async fn serve(document: &serde_json::Value) -> Running {
         .unwrap()
 }
 
-/// An operation whose backend shows the event.
+/// The integration of a REST API that shows the event.
 pub(crate) fn echo() -> serde_json::Value {
+    serde_json::json!({"type": "aws_proxy", "httpMethod": "POST", "uri": "local:echo"})
+}
+
+/// The integration of an HTTP API that shows the event.
+pub(crate) fn echo_http() -> serde_json::Value {
     serde_json::json!({"type": "aws_proxy", "httpMethod": "POST", "uri": "local:echo", "payloadFormatVersion": "2.0"})
 }

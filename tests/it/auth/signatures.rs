@@ -13,15 +13,16 @@ use tollgate::Gateway;
 use tollgate::base::Clock;
 use tollgate::server::Running;
 
-use super::{Answer, echo, send};
+use super::{Answer, echo, echo_http, send};
 
 const NOW: u64 = 1_800_000_000;
 const KEY: &str = "AKIDEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
 async fn serve(rest: bool, policy: serde_json::Value) -> Running {
+    let integration = if rest { echo() } else { echo_http() };
     let operation = json!({
-        "x-amazon-apigateway-any-method": {"security": [{"sigv4": []}], "x-amazon-apigateway-integration": echo()},
+        "x-amazon-apigateway-any-method": {"security": [{"sigv4": []}], "x-amazon-apigateway-integration": integration},
     });
     let mut document = json!({
         "openapi": "3.0.1", "info": {"title": "t", "version": "1"},
@@ -219,22 +220,14 @@ async fn what_aws_signs_passes() {
         }
     }
     let seen = Signed::default().send(&rest, "GET", "/a", b"").await.json();
-    let identity = &seen["requestContext"]["identity"];
-    assert_eq!(identity["accessKey"], KEY);
-    assert_eq!(identity["userArn"], "arn:aws:iam::123456789012:user/alice");
-    assert_eq!(identity["accountId"], "123456789012");
-    assert_eq!(identity["user"], identity["caller"]);
-    assert!(identity["user"].as_str().unwrap().starts_with("AIDA"));
-    assert_eq!(
-        seen["headers"]["Authorization"],
-        json!(null),
-        "the signature stays here"
-    );
+    let iam = &seen["authorizer"]["iam"];
+    assert_eq!(iam["accessKey"], KEY);
+    assert_eq!(iam["userArn"], "arn:aws:iam::123456789012:user/alice");
+    assert_eq!(iam["accountId"], "123456789012");
+    assert_eq!(iam["userId"], iam["callerId"]);
+    assert!(iam["userId"].as_str().unwrap().starts_with("AIDA"));
     let seen = Signed::default().send(&http, "GET", "/a", b"").await.json();
-    assert_eq!(
-        seen["requestContext"]["authorizer"]["iam"]["accessKey"],
-        KEY
-    );
+    assert_eq!(seen["authorizer"]["iam"]["accessKey"], KEY);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,7 +337,7 @@ async fn nothing_may_be_changed_after_signing() {
         let headers = change("authorization", &forged);
         let answer = send_owned(&gateway, "POST", target, &headers, b"body").await;
         assert_eq!(answer.status, 403, "{forged}");
-        assert!(!answer.body.contains("requestContext"));
+        assert!(!answer.body.contains("pathParameters"));
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tollgate::server::Running;
 
 use super::issuer::{Issuer, Key, Mood, b64, now};
-use super::{Answer, echo, get, send, serve};
+use super::{Answer, echo, echo_http, get, send, serve};
 
 struct Stage {
     key: Key,
@@ -22,8 +22,8 @@ fn http_api(issuer: &str) -> Json {
     json!({
         "openapi": "3.0.1", "info": {"title": "t", "version": "1"},
         "paths": {
-            "/plain": {"get": {"security": [{"jwt": []}], "x-amazon-apigateway-integration": echo()}},
-            "/scoped": {"get": {"security": [{"jwt": ["a/read", "a/write"]}], "x-amazon-apigateway-integration": echo()}},
+            "/plain": {"get": {"security": [{"jwt": []}], "x-amazon-apigateway-integration": echo_http()}},
+            "/scoped": {"get": {"security": [{"jwt": ["a/read", "a/write"]}], "x-amazon-apigateway-integration": echo_http()}},
         },
         "components": {"securitySchemes": {"jwt": {"type": "oauth2", "x-amazon-apigateway-authorizer": {
             "type": "jwt", "identitySource": "$request.header.Authorization",
@@ -101,7 +101,7 @@ impl Stage {
             for value in [token.to_owned(), format!("Bearer {token}")] {
                 let answer = get(gateway, "/plain", &value).await;
                 assert_eq!(answer.status, 401, "{kind}, {name}: {}", answer.body);
-                assert!(!answer.body.contains("requestContext"), "{kind}, {name}");
+                assert!(!answer.body.contains("pathParameters"), "{kind}, {name}");
                 let challenge = answer.header("www-authenticate").unwrap_or_default();
                 assert_eq!(kind == "HTTP", challenge.starts_with("Bearer"), "{name}");
             }
@@ -614,13 +614,13 @@ async fn claims_reach_the_function_as_text() {
     let token = stage.key.token(&header(json!({})), &claims);
 
     let seen = get(&stage.rest, "/plain", &token).await.json();
-    let claims = &seen["requestContext"]["authorizer"]["claims"];
+    let claims = &seen["authorizer"]["claims"];
     assert_eq!(claims["exp"], "Fri Jan 01 00:00:00 UTC 2100");
     assert_eq!(claims["cognito:groups"], "a,b");
     assert_eq!(claims["email_verified"], "true");
 
     let seen = get(&stage.http, "/plain", &token).await.json();
-    let jwt = &seen["requestContext"]["authorizer"]["jwt"];
+    let jwt = &seen["authorizer"]["jwt"];
     assert_eq!(jwt["claims"]["exp"], "4102444800");
     assert_eq!(jwt["claims"]["cognito:groups"], "[a b]");
     assert_eq!(jwt["scopes"], Json::Null);
