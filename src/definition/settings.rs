@@ -1052,7 +1052,12 @@ impl Reader<'_> {
                 "sqlite:{}",
                 self.settings.base_directory.join(path).display()
             ),
-            Some(("redis" | "rediss", rest)) if rest.starts_with("//") => store.value.clone(),
+            Some(("redis", rest)) if rest.starts_with("//") => store.value.clone(),
+            Some(("rediss", rest)) if rest.starts_with("//") => {
+                self.findings
+                    .push(Diagnostic::unsupported("Redis over TLS (`rediss://`)").at(store.span));
+                return;
+            }
             None if store.value == "memory" => "memory:".to_owned(),
             _ => {
                 self.error(

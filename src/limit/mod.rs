@@ -363,7 +363,7 @@ impl Limits {
             Some((index, wait)) => Err(refusals
                 .into_iter()
                 .nth(index)
-                .map_or_else(Refusal::store_down, |refusal| refusal.after(wait))),
+                .map_or_else(Refusal::store_down, |refusal| refusal.told(wait))),
         }
     }
 
