@@ -18,7 +18,9 @@ pub enum AdminPort {
 
 /// Why there is no listener.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for the control plane: {cause}; choose another port with --admin-port, or `--admin-port off`")]
+#[error(
+    "cannot listen on {address} for the control plane: {cause}; choose another port with --admin-port, or `--admin-port off`"
+)]
 pub struct BindAdminError {
     address: SocketAddr,
     #[source]

@@ -39,11 +39,8 @@ async fn only_from_here(request: Request, next: Next) -> Response {
 fn is_from_here(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text(header::HOST).is_some_and(is_loopback);
-    let origin = text(header::ORIGIN).is_none_or(|origin| {
-        origin
-            .strip_prefix("http://")
-            .is_some_and(is_loopback)
-    });
+    let origin = text(header::ORIGIN)
+        .is_none_or(|origin| origin.strip_prefix("http://").is_some_and(is_loopback));
     let site = headers
         .get("sec-fetch-site")
         .is_none_or(|site| site != "cross-site");
@@ -57,7 +54,10 @@ fn is_loopback(authority: &str) -> bool {
         None => authority.split(':').next().unwrap_or_default(),
     };
     let local = host.eq_ignore_ascii_case("localhost") || host.ends_with(".localhost");
-    local || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    local
+        || host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -81,12 +81,21 @@ mod tests {
         let here = |pairs: &[_]| is_from_here(&headers(pairs));
 
         assert!(here(&[("host", "127.0.0.1:3001")]));
-        assert!(here(&[("host", "localhost:3001"), ("origin", "http://localhost:3001")]));
+        assert!(here(&[
+            ("host", "localhost:3001"),
+            ("origin", "http://localhost:3001")
+        ]));
         assert!(here(&[("host", "[::1]:3001")]));
         assert!(!here(&[]));
         assert!(!here(&[("host", "evil.example:3001")]));
-        assert!(!here(&[("host", "127.0.0.1"), ("origin", "http://evil.example")]));
+        assert!(!here(&[
+            ("host", "127.0.0.1"),
+            ("origin", "http://evil.example")
+        ]));
         assert!(!here(&[("host", "127.0.0.1"), ("origin", "null")]));
-        assert!(!here(&[("host", "127.0.0.1"), ("sec-fetch-site", "cross-site")]));
+        assert!(!here(&[
+            ("host", "127.0.0.1"),
+            ("sec-fetch-site", "cross-site")
+        ]));
     }
 }

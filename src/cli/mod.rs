@@ -13,6 +13,7 @@ mod render;
 pub mod routes;
 mod serve;
 mod signals;
+mod usage;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ pub enum Command {
     Render(render::Render),
     /// Print the effective settings and where each comes from
     Config(config::Config),
+    /// Print what the keys of usage plans have used
+    Usage(usage::Usage),
 }
 
 impl Cli {
@@ -81,6 +84,7 @@ impl Cli {
             Command::Routes(command) => command.run(),
             Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Usage(command) => command.run(),
         }
     }
 }
@@ -93,6 +97,7 @@ impl Command {
             Self::Check(command) => &mut command.common,
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
+            Self::Usage(command) => &mut command.common,
             Self::Render(_) => return None,
         })
     }

@@ -92,7 +92,11 @@ impl SqliteStore {
             // Whoever asked may have gone; the work is done all the same.
             let _ = answer.send(job(connection).map_err(|error| failed(&error)));
         });
-        let sent = match &*self.orders.lock().unwrap_or_else(|poison| poison.into_inner()) {
+        let sent = match &*self
+            .orders
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+        {
             Some(orders) => orders.try_send(order).map_err(|error| match error {
                 TrySendError::Full(_) => failed(&"too many orders wait"),
                 TrySendError::Disconnected(_) => failed(&"its thread has ended"),
@@ -175,7 +179,9 @@ impl Store for SqliteStore {
             for record in &records {
                 match &record.body {
                     Some(body) => transaction
-                        .prepare_cached("INSERT OR REPLACE INTO record (kind, id, body) VALUES (?1, ?2, ?3)")?
+                        .prepare_cached(
+                            "INSERT OR REPLACE INTO record (kind, id, body) VALUES (?1, ?2, ?3)",
+                        )?
                         .execute(params![record.kind, record.id, body])?,
                     None => transaction
                         .prepare_cached("DELETE FROM record WHERE kind = ?1 AND id = ?2")?
@@ -257,8 +263,17 @@ impl Store for SqliteStore {
     }
 
     fn close(&self) -> Waiting<'_, ()> {
-        drop(self.orders.lock().unwrap_or_else(|poison| poison.into_inner()).take());
-        let thread = self.thread.lock().unwrap_or_else(|poison| poison.into_inner()).take();
+        drop(
+            self.orders
+                .lock()
+                .unwrap_or_else(|poison| poison.into_inner())
+                .take(),
+        );
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .take();
         Box::pin(async move {
             let Some(thread) = thread else { return Ok(()) };
             let joined = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -294,12 +309,23 @@ mod tests {
             body: body.map(str::to_owned),
         };
         let store = SqliteStore::open(&path, false).unwrap();
-        store.write(vec![record("a", Some("1")), record("b", Some("2"))]).await.unwrap();
+        store
+            .write(vec![record("a", Some("1")), record("b", Some("2"))])
+            .await
+            .unwrap();
         store.write(vec![record("a", None)]).await.unwrap();
         store.add(vec![used(7, "k", 2)]).await.unwrap();
-        store.add(vec![used(7, "k", 3), used(8, "k", 1)]).await.unwrap();
         store
-            .grant(Grant { plan: "p".into(), key: "k".into(), period: Day(8), extra: -3 })
+            .add(vec![used(7, "k", 3), used(8, "k", 1)])
+            .await
+            .unwrap();
+        store
+            .grant(Grant {
+                plan: "p".into(),
+                key: "k".into(),
+                period: Day(8),
+                extra: -3,
+            })
             .await
             .unwrap();
         store.close().await.unwrap();
@@ -328,7 +354,10 @@ mod tests {
             other.add(vec![used(7, "k", 1)]).await.unwrap();
         }
 
-        assert_eq!(one.used(None, Day(7), Day(7)).await.unwrap(), [used(7, "k", 15)]);
+        assert_eq!(
+            one.used(None, Day(7), Day(7)).await.unwrap(),
+            [used(7, "k", 15)]
+        );
     }
 
     #[tokio::test]

@@ -14,7 +14,10 @@ const MISSING: &str = "Invalid API Key identifier specified";
 
 /// Looks a key up.
 pub(super) fn find<'r>(records: &'r Records, id: &str) -> Result<&'r ApiKey, Refused> {
-    records.keys.get(id).ok_or_else(|| Refused::not_found(MISSING))
+    records
+        .keys
+        .get(id)
+        .ok_or_else(|| Refused::not_found(MISSING))
 }
 
 /// A key as AWS writes it.
@@ -81,16 +84,22 @@ pub(super) fn create(call: &Call, records: &Records, world: &World) -> Decision 
 fn check_new(key: &ApiKey, records: &Records, there: usize) -> Result<(), Refused> {
     let length = key.value.chars().count();
     if length < 20 {
-        return Err(Refused::bad("API Key value should be at least 20 characters"));
+        return Err(Refused::bad(
+            "API Key value should be at least 20 characters",
+        ));
     }
     if length > 128 {
-        return Err(Refused::bad("API Key value exceeds maximum size of 128 characters"));
+        return Err(Refused::bad(
+            "API Key value exceeds maximum size of 128 characters",
+        ));
     }
     if records.keys.values().any(|other| other.value == key.value) {
         return Err(Refused::conflict("API Key already exists"));
     }
     if there >= MOST_KEYS {
-        return Err(Refused::limit("Maximum number of API Keys in this account reached"));
+        return Err(Refused::limit(
+            "Maximum number of API Keys in this account reached",
+        ));
     }
     Ok(())
 }
@@ -141,7 +150,8 @@ pub(super) fn list(call: &Call, records: &Records) -> Decision {
         .filter(|key| {
             // "The name of queried API keys": a prefix, as AWS's console uses it.
             let name = key.name.as_deref().unwrap_or_default();
-            call.query("name").is_none_or(|wanted| name.starts_with(wanted))
+            call.query("name")
+                .is_none_or(|wanted| name.starts_with(wanted))
         })
         .filter(|key| {
             call.query("customerId")
@@ -154,7 +164,10 @@ pub(super) fn list(call: &Call, records: &Records) -> Decision {
 
 pub(super) fn get(call: &Call, records: &Records, id: &str) -> Decision {
     let key = find(records, id)?;
-    Ok((Answer::ok(write(key, call.flag("includeValue"))), Vec::new()))
+    Ok((
+        Answer::ok(write(key, call.flag("includeValue"))),
+        Vec::new(),
+    ))
 }
 
 pub(super) fn update(call: &Call, records: &Records, world: &World, id: &str) -> Decision {
@@ -175,7 +188,9 @@ pub(super) fn update(call: &Call, records: &Records, world: &World, id: &str) ->
                     "true" => true,
                     "false" => false,
                     other => {
-                        return Err(Refused::bad(format!("Invalid value '{other}' for /enabled")));
+                        return Err(Refused::bad(format!(
+                            "Invalid value '{other}' for /enabled"
+                        )));
                     }
                 };
             }
@@ -202,8 +217,8 @@ pub(super) fn import(call: &Call, records: &Records, world: &World) -> Decision 
     if call.query("format").is_some_and(|format| format != "csv") {
         return Err(Refused::bad("Invalid format: csv is the only one"));
     }
-    let text = std::str::from_utf8(&call.body)
-        .map_err(|_| Refused::bad("The file is not UTF-8 text"))?;
+    let text =
+        std::str::from_utf8(&call.body).map_err(|_| Refused::bad("The file is not UTF-8 text"))?;
     let mut rows = csv(text).into_iter();
     let header = rows.next().unwrap_or_default();
     let column = |name: &str| {
@@ -313,6 +328,13 @@ mod tests {
     fn a_csv_file_may_quote_its_cells() {
         let rows = csv("Name,key\r\n\"a, \"\"b\"\"\",1\n\nc,\"2\n3\"");
 
-        assert_eq!(rows, [vec!["Name", "key"], vec!["a, \"b\"", "1"], vec!["c", "2\n3"]]);
+        assert_eq!(
+            rows,
+            [
+                vec!["Name", "key"],
+                vec!["a, \"b\"", "1"],
+                vec!["c", "2\n3"]
+            ]
+        );
     }
 }

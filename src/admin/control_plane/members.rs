@@ -15,11 +15,7 @@ fn write(key: &ApiKey) -> Json {
 }
 
 /// Looks a key of a plan up.
-pub(super) fn find<'r>(
-    records: &'r Records,
-    plan: &str,
-    key: &str,
-) -> Result<&'r ApiKey, Refused> {
+pub(super) fn find<'r>(records: &'r Records, plan: &str, key: &str) -> Result<&'r ApiKey, Refused> {
     plans::find(records, plan)?;
     let found = keys::find(records, key)?;
     if records
@@ -37,7 +33,9 @@ pub(super) fn create(call: &Call, records: &Records, plan: &str) -> Decision {
     let text = |name: &str| object.get(name).and_then(Json::as_str).unwrap_or_default();
     let found = plans::find(records, plan)?;
     if text("keyType") != "API_KEY" {
-        return Err(Refused::bad("Invalid key type specified. Must be one of: [API_KEY]"));
+        return Err(Refused::bad(
+            "Invalid key type specified. Must be one of: [API_KEY]",
+        ));
     }
     let id = text("keyId");
     let key = keys::find(records, id)?;
@@ -66,7 +64,8 @@ pub(super) fn list(call: &Call, records: &Records, plan: &str) -> Decision {
         .keys_of(plan)
         .filter(|key| {
             let name = key.name.as_deref().unwrap_or_default();
-            call.query("name").is_none_or(|wanted| name.starts_with(wanted))
+            call.query("name")
+                .is_none_or(|wanted| name.starts_with(wanted))
         })
         .map(|key| (key.id.clone(), write(key)))
         .collect();

@@ -188,6 +188,9 @@ fn route(call: &Call, path: &[&str], records: &Records, world: &World) -> Decisi
         ("GET", ["tags", arn @ ..]) => tags::get(records, &arn.join("/")),
         ("PUT", ["tags", arn @ ..]) => tags::put(call, records, &arn.join("/")),
         ("DELETE", ["tags", arn @ ..]) => tags::delete(call, records, &arn.join("/")),
-        _ => Err(Refused::missing("MissingAuthenticationTokenException", "Missing Authentication Token")),
+        _ => Err(Refused::missing(
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token",
+        )),
     }
 }

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value as Json};
 
-use super::answer::Refused;
 use super::Call;
+use super::answer::Refused;
 
 /// A page has 25 entries, 500 at most ("GetApiKeys": "The default value is 25
 /// and the maximum value is 500").

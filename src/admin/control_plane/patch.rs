@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::answer::Refused;
 use super::Call;
+use super::answer::Refused;
 
 /// One operation.
 #[derive(Debug)]

@@ -7,9 +7,7 @@ use super::answer::{Answer, Refused};
 use super::patch::{Op, Operation, operations};
 use super::{Call, Decision, World, keys, pages, tags};
 use crate::limit::quota::Period;
-use crate::limit::usage_plan::{
-    Change, PlanQuota, PlanStage, PlanThrottle, Records, UsagePlan,
-};
+use crate::limit::usage_plan::{Change, PlanQuota, PlanStage, PlanThrottle, Records, UsagePlan};
 
 /// "Usage plans per account per Region": 300.
 const MOST_PLANS: usize = 300;
@@ -91,7 +89,9 @@ fn read_throttle(value: &Json) -> Result<PlanThrottle, Refused> {
     let throttle: PlanThrottle = serde_json::from_value(value.clone())
         .map_err(|_| Refused::bad("Invalid throttle specified"))?;
     if throttle.rate_limit.is_some_and(|rate| rate < 0.0) {
-        return Err(Refused::bad("Usage Plan throttle rate limit must be at least 0"));
+        return Err(Refused::bad(
+            "Usage Plan throttle rate limit must be at least 0",
+        ));
     }
     Ok(throttle)
 }
@@ -99,8 +99,14 @@ fn read_throttle(value: &Json) -> Result<PlanThrottle, Refused> {
 fn check_quota(quota: PlanQuota) -> Result<(), Refused> {
     let (most, words) = match quota.period {
         Period::Day => (0, "must be zero in the DAY period"),
-        Period::Week => (6, "must be between zero and six inclusively in the WEEK period"),
-        Period::Month => (27, "must be between zero and 27 inclusively in the MONTH period"),
+        Period::Week => (
+            6,
+            "must be between zero and six inclusively in the WEEK period",
+        ),
+        Period::Month => (
+            27,
+            "must be between zero and 27 inclusively in the MONTH period",
+        ),
     };
     if quota.offset > most {
         return Err(Refused::bad(format!("Usage Plan quota offset {words}")));
@@ -128,7 +134,9 @@ pub(super) fn create(call: &Call, records: &Records, world: &World) -> Decision 
         .filter(|name| !name.is_empty())
         .ok_or_else(|| Refused::bad("Usage Plan name is required"))?;
     if records.plans.len() >= MOST_PLANS {
-        return Err(Refused::limit("Maximum number of Usage Plans in this account reached"));
+        return Err(Refused::limit(
+            "Maximum number of Usage Plans in this account reached",
+        ));
     }
     let mut stages = Vec::new();
     for stage in object
@@ -154,8 +162,9 @@ pub(super) fn create(call: &Call, records: &Records, world: &World) -> Decision 
     let quota = match object.get("quota").filter(|quota| !quota.is_null()) {
         None => None,
         Some(quota) => {
-            let quota = serde_json::from_value(quota.clone())
-                .map_err(|_| Refused::bad("Invalid quota specified: limit and period are required"))?;
+            let quota = serde_json::from_value(quota.clone()).map_err(|_| {
+                Refused::bad("Invalid quota specified: limit and period are required")
+            })?;
             check_quota(quota)?;
             Some(quota)
         }
@@ -206,7 +215,11 @@ pub(super) fn get(records: &Records, world: &World, id: &str) -> Decision {
 
 pub(super) fn delete(records: &Records, id: &str) -> Decision {
     let plan = find(records, id)?;
-    if plan.stages.as_ref().is_some_and(|stages| !stages.is_empty()) {
+    if plan
+        .stages
+        .as_ref()
+        .is_some_and(|stages| !stages.is_empty())
+    {
         return Err(Refused::bad(format!(
             "Cannot delete Usage Plan {id} because there are API Stages associated with it"
         )));
@@ -317,7 +330,9 @@ fn set_throttle(
         "rateLimit" => {
             let rate: f64 = operation.parsed()?;
             if !rate.is_finite() || rate < 0.0 {
-                return Err(Refused::bad("Usage Plan throttle rate limit must be at least 0"));
+                return Err(Refused::bad(
+                    "Usage Plan throttle rate limit must be at least 0",
+                ));
             }
             throttle.rate_limit = Some(rate);
         }

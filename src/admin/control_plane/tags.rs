@@ -58,7 +58,9 @@ pub(super) fn read(tags: Option<&Json>) -> Result<Tags, Refused> {
             .as_str()
             .ok_or_else(|| Refused::bad("Invalid tags specified"))?;
         if key.starts_with("aws:") {
-            return Err(Refused::bad("System tags are not allowed to be added or updated"));
+            return Err(Refused::bad(
+                "System tags are not allowed to be added or updated",
+            ));
         }
         if key.is_empty() || key.chars().count() > 128 || value.chars().count() > 256 {
             return Err(Refused::bad(format!("Invalid tag '{key}' specified")));

@@ -33,7 +33,9 @@ pub(super) async fn get(
         return Err(Refused::bad("endDate is before startDate"));
     }
     if from.0 < world.today().0 - MOST_DAYS || to.0 - from.0 >= MOST_DAYS {
-        return Err(Refused::bad("Usage data is only available for the last 90 days"));
+        return Err(Refused::bad(
+            "Usage data is only available for the last 90 days",
+        ));
     }
     if let Some(key) = call.query("keyId") {
         members::find(&records, &plan.id, key)?;
@@ -44,14 +46,7 @@ pub(super) async fn get(
         .map(|key| (key.id.clone(), ()))
         .collect();
     let (keys, position) = pages::page(call, keys)?;
-    let values = values(
-        limits,
-        plan,
-        keys.into_iter().map(|(id, ())| id),
-        from,
-        to,
-    )
-    .await?;
+    let values = values(limits, plan, keys.into_iter().map(|(id, ())| id), from, to).await?;
     let mut body = write(plan, from, to, values);
     if let Some(position) = position {
         body.insert("position".to_owned(), json!(position));
@@ -67,9 +62,7 @@ async fn values(
     to: Day,
 ) -> Result<Map<String, Json>, Refused> {
     // What remains on the first day depends on the days of its period before it.
-    let since = plan
-        .quota
-        .map_or(from, |quota| quota.period.start(from));
+    let since = plan.quota.map_or(from, |quota| quota.period.start(from));
     let usage = limits
         .usage(&plan.id, since, to)
         .await
