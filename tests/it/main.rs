@@ -5,6 +5,7 @@
 mod cli;
 mod definition;
 mod gateway;
+mod limit;
 mod local_functions;
 mod rooms;
 mod server;
