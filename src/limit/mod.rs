@@ -286,12 +286,12 @@ impl Limits {
         if verdict.revision != self.revision.load(Ordering::Acquire) {
             self.saver.wake_reload();
         }
-        if let Some(membership) = membership {
-            if let Some(quota) = &membership.quota {
-                membership
-                    .meter
-                    .note(quota, exchange.received, verdict.used);
-            }
+        if let Some(membership) = membership
+            && let Some(quota) = &membership.quota
+        {
+            membership
+                .meter
+                .note(quota, exchange.received, verdict.used);
         }
         match verdict.refused {
             None => Ok(()),

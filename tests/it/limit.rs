@@ -538,12 +538,15 @@ async fn a_restarted_gateway_goes_on_with_the_quota() {
 store: {url: 'sqlite:state.db', durability: strict, deadline: 30}
 usagePlans: [{id: p, name: p, apiKeys: [alice], quota: {limit: 5, period: MONTH}}]";
     let program = Program::start(folder.path(), config);
-    assert_eq!(many(&[program.url.clone()], "/paid", 3).await[&200], 3);
+    assert_eq!(
+        many(std::slice::from_ref(&program.url), "/paid", 3).await[&200],
+        3
+    );
     drop(program);
 
     let program = Program::start(folder.path(), config);
 
-    let statuses = many(&[program.url.clone()], "/paid", 5).await;
+    let statuses = many(std::slice::from_ref(&program.url), "/paid", 5).await;
     assert_eq!(statuses, BTreeMap::from([(200, 2), (429, 3)]));
 }
 

@@ -12,11 +12,11 @@ use super::answer::Refused;
 const DEFAULT: usize = 25;
 const MOST: usize = 500;
 
+/// Entries by id, and the position of the next page.
+type Page<T> = (Vec<(String, T)>, Option<String>);
+
 /// The part of a list that a call asks for, and the position of the next.
-pub(super) fn page<T>(
-    call: &Call,
-    entries: Vec<(String, T)>,
-) -> Result<(Vec<(String, T)>, Option<String>), Refused> {
+pub(super) fn page<T>(call: &Call, entries: Vec<(String, T)>) -> Result<Page<T>, Refused> {
     let limit = match call.query("limit") {
         None => DEFAULT,
         Some(text) => text
