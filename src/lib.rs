@@ -24,6 +24,8 @@ pub mod function;
 
 pub mod limit;
 
+pub mod auth;
+
 pub mod integration;
 
 pub mod plan;

@@ -10,9 +10,9 @@ use super::common::{Common, Origin};
 use crate::base::id::stable_id;
 use crate::definition::openapi;
 use crate::definition::settings::{self, Configuration};
-use crate::model::settings::{FunctionPlace, Settings};
+use crate::model::settings::{FunctionPlace, IamUserSettings, Settings};
 use crate::model::{Api, ApiKind};
-use crate::source::{Diagnostics, Sources};
+use crate::source::{Diagnostics, Sources, Span};
 
 /// Everything that was read, and what was found on the way.
 #[derive(Debug)]
@@ -92,6 +92,9 @@ pub fn load(common: &Common) -> Result<Loaded> {
         given,
     } = configuration;
     overrule(&mut settings, common)?;
+    if settings.iam_users.is_none() {
+        settings.iam_users = own_iam_user(&settings.account_id);
+    }
     let mut apis: Vec<Api> = Vec::new();
     for (index, path) in definitions.iter().enumerate() {
         let file = match sources.add_path(path) {
@@ -235,6 +238,21 @@ fn overrule(settings: &mut Settings, common: &Common) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where the configuration names no IAM users, requests may be signed with the
+/// credentials in the gateway's own environment: whoever has those is its operator.
+fn own_iam_user(account_id: &str) -> Option<Vec<IamUserSettings>> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Some(vec![IamUserSettings {
+        access_key_id: variable("AWS_ACCESS_KEY_ID")?,
+        secret_access_key: variable("AWS_SECRET_ACCESS_KEY")?,
+        session_token: variable("AWS_SESSION_TOKEN"),
+        expiration: None,
+        user_arn: format!("arn:aws:iam::{account_id}:user/local"),
+        policies: None,
+        span: Span::default(),
+    }])
 }
 
 /// `NAME=VALUE` lines; `#` begins a comment line, `export` and quotes around a value are dropped.

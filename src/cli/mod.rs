@@ -13,6 +13,7 @@ mod render;
 pub mod routes;
 mod serve;
 mod signals;
+mod test_invoke;
 mod usage;
 
 use std::io::{IsTerminal, Write};
@@ -45,6 +46,8 @@ pub enum Command {
     Check(check::Check),
     /// Print the routes of API definitions
     Routes(routes::Routes),
+    /// Send one request through an API, and print its execution log
+    TestInvoke(test_invoke::TestInvoke),
     /// Render a mapping template, or check files of cases
     Render(render::Render),
     /// Print the effective settings and where each comes from
@@ -82,6 +85,7 @@ impl Cli {
             Command::Exec(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Routes(command) => command.run(),
+            Command::TestInvoke(command) => command.run(),
             Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Usage(command) => command.run(),
@@ -98,7 +102,7 @@ impl Command {
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
             Self::Usage(command) => &mut command.common,
-            Self::Render(_) => return None,
+            Self::TestInvoke(_) | Self::Render(_) => return None,
         })
     }
 }

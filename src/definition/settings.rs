@@ -13,8 +13,8 @@ use serde_json::Value as Json;
 use super::rate_limits;
 use super::values::{self, get};
 use crate::model::settings::{
-    ApiKeySettings, AuthorizerSettings, Durability, FunctionPlace, FunctionSettings, QuotaPeriod,
-    QuotaSettings, Settings, UsagePlanSettings, WhenDown,
+    ApiKeySettings, AuthorizerSettings, Durability, FunctionPlace, FunctionSettings,
+    IamUserSettings, QuotaPeriod, QuotaSettings, Settings, UsagePlanSettings, WhenDown,
 };
 use crate::model::{AccessLog, ApiKind, Canary, MethodSettings, Spanned, Stage, Throttle};
 use crate::source::{Diagnostic, Diagnostics, FileId, Mapping, Node, Severity, Sources, Span};
@@ -44,8 +44,7 @@ pub const KEYS: [&str; 20] = [
 ];
 
 /// Keys whose names are fixed, and whose features come later.
-const LATER: [(&str, &str); 3] = [
-    ("iam", "IAM users (`iam`)"),
+const LATER: [(&str, &str); 2] = [
     ("vpcLinks", "VPC links (`vpcLinks`)"),
     ("tls", "TLS (`tls`)"),
 ];
@@ -120,6 +119,16 @@ fn given(root: &Node) -> IndexMap<String, Spanned<Json>> {
                 }
             }
         }
+        if key == "iam" {
+            let users = value.get_mut("users").and_then(Json::as_array_mut);
+            for entry in users.into_iter().flatten() {
+                for name in ["secretAccessKey", "sessionToken"] {
+                    if let Some(secret) = entry.get_mut(name) {
+                        *secret = "***".into();
+                    }
+                }
+            }
+        }
         given.insert(key.to_owned(), Spanned { value, span });
     }
     given
@@ -171,6 +180,7 @@ impl Reader<'_> {
                 "userPools" => self.settings.user_pools = self.authorizers(node, "`userPools`"),
                 "apiKeys" => self.api_keys(node),
                 "usagePlans" => self.usage_plans(node),
+                "iam" => self.iam(node),
                 "store" => self.store(node),
                 "rateLimits" => {
                     self.settings.rate_limits =
@@ -848,6 +858,118 @@ impl Reader<'_> {
         }
     }
 
+    fn iam(&mut self, node: &Node) {
+        let Some(fields) = values::mapping(node, "`iam`", self.findings) else {
+            return;
+        };
+        values::unknown_keys(fields, &["users"], "`iam`", Severity::Error, self.findings);
+        let mut users = Vec::new();
+        let list = get(fields, "users")
+            .and_then(|node| values::sequence(node, "`users` of `iam`", self.findings));
+        for node in list.unwrap_or_default() {
+            let Some(user) = self.iam_user(node) else {
+                continue;
+            };
+            let twin = users
+                .iter()
+                .find(|known: &&IamUserSettings| known.access_key_id == user.access_key_id);
+            if let Some(twin) = twin {
+                let finding = Diagnostic::error(
+                    "E0832",
+                    format!("two IAM users have the access key `{}`", user.access_key_id),
+                )
+                .at(user.span)
+                .related(twin.span, "the first one");
+                self.findings.push(finding);
+                continue;
+            }
+            users.push(user);
+        }
+        self.settings.iam_users = Some(users);
+    }
+
+    fn iam_user(&mut self, node: &Node) -> Option<IamUserSettings> {
+        const USER_KEYS: [&str; 6] = [
+            "accessKeyId",
+            "secretAccessKey",
+            "sessionToken",
+            "expiration",
+            "userArn",
+            "policies",
+        ];
+        let what = "an IAM user";
+        let fields = values::mapping(node, what, self.findings)?;
+        values::unknown_keys(fields, &USER_KEYS, what, Severity::Error, self.findings);
+        let mut text = |key: &str| {
+            get(fields, key).and_then(|node| values::text(node, &format!("`{key}`"), self.findings))
+        };
+        let (id, secret, token) = (
+            text("accessKeyId"),
+            text("secretAccessKey"),
+            text("sessionToken"),
+        );
+        let (arn, expiration) = (text("userArn"), text("expiration"));
+        let (Some(id), Some(secret)) = (id, secret) else {
+            self.error(
+                "E0831",
+                node.span,
+                "an IAM user has an `accessKeyId` and a `secretAccessKey`",
+            );
+            return None;
+        };
+        let user_arn = match arn {
+            Some(arn) => {
+                if !is_caller_arn(&arn.value) {
+                    self.error(
+                        "E0831",
+                        arn.span,
+                        format!(
+                            "`{}` is no user's ARN: arn:aws:iam::ACCOUNT:user/NAME, or a role's session: arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION",
+                            arn.value
+                        ),
+                    );
+                }
+                arn.value
+            }
+            None => format!(
+                "arn:aws:iam::{}:user/{}",
+                self.settings.account_id, id.value
+            ),
+        };
+        let expiration = expiration.and_then(|time| {
+            let read = time.value.parse::<jiff::Timestamp>().ok();
+            let seconds = read.and_then(|time| u64::try_from(time.as_second()).ok());
+            if seconds.is_none() {
+                self.error(
+                    "E0831",
+                    time.span,
+                    format!("`{}` is no time: 2026-01-31T12:00:00Z", time.value),
+                );
+            }
+            // A time that cannot be read is over.
+            Some(seconds.unwrap_or(0))
+        });
+        let policies = get(fields, "policies").map(|node| {
+            values::sequence(node, "`policies` of an IAM user", self.findings)
+                .unwrap_or_default()
+                .iter()
+                .map(|node| Spanned {
+                    value: node.to_json(),
+                    span: node.span,
+                })
+                .collect()
+        });
+        Some(IamUserSettings {
+            access_key_id: id.value,
+            secret_access_key: secret.value,
+            session_token: token.map(|token| token.value),
+            expiration,
+            user_arn,
+            policies,
+            span: node.span,
+        })
+    }
+
     fn usage_plans(&mut self, node: &Node) {
         const PLAN_KEYS: [&str; 6] = [
             "id",
@@ -1214,4 +1336,19 @@ pub fn check_stage_variable(name: &str, value: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+/// Whether an ARN is a user's, a role's session or an account's root.
+fn is_caller_arn(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [arn, _, service, "", account, who] = parts.as_slice() else {
+        return false;
+    };
+    *arn == "arn"
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && match *service {
+            "iam" => *who == "root" || who.starts_with("user/"),
+            "sts" => who.starts_with("assumed-role/") || who.starts_with("federated-user/"),
+            _ => false,
+        }
 }

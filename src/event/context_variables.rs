@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::caller::{self, IamCaller};
 use super::exchange::Exchange;
 use crate::model::ApiKind;
 
@@ -37,6 +38,9 @@ pub fn lookup<'e>(exchange: &'e Exchange<'_>, name: &str) -> Option<Cow<'e, str>
         }
         "stage" => borrowed(&api.stage),
         "xrayTraceId" => borrowed(&exchange.trace_id),
+        "isCanaryRequest" => api
+            .canary
+            .and_then(|canary| borrowed(if canary.requested { "true" } else { "false" })),
         "identity.sourceIp" => Some(Cow::Owned(exchange.source_ip())),
         "identity.userAgent" => exchange.user_agent(),
         "identity.apiKey" => exchange
@@ -44,6 +48,22 @@ pub fn lookup<'e>(exchange: &'e Exchange<'_>, name: &str) -> Option<Cow<'e, str>
             .as_ref()
             .and_then(|(_, value)| borrowed(value)),
         "identity.apiKeyId" => exchange.api_key.as_ref().and_then(|(id, _)| borrowed(id)),
-        _ => None,
+        "identity.accessKey" => iam(exchange, |caller| &caller.access_key),
+        "identity.accountId" => iam(exchange, |caller| &caller.account_id),
+        "identity.caller" | "identity.user" => iam(exchange, |caller| &caller.user_id),
+        "identity.userArn" => iam(exchange, |caller| &caller.user_arn),
+        other => {
+            let name = other.strip_prefix("authorizer.")?;
+            caller::lookup_authorizer(exchange, name)
+        }
     }
+}
+
+/// What is told of a caller who signed the request.
+fn iam<'e>(
+    exchange: &'e Exchange<'_>,
+    part: impl Fn(&IamCaller) -> &String,
+) -> Option<Cow<'e, str>> {
+    let caller = exchange.caller.iam()?;
+    Some(Cow::Borrowed(part(caller)))
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::caller::Caller;
+use super::execution_log::ExecutionLog;
 use super::media_type::MediaTypes;
 use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
@@ -33,8 +35,19 @@ pub struct ApiFacts {
     pub stage_variables: IndexMap<String, String>,
     /// Which media types are binary (REST).
     pub binary_media_types: MediaTypes,
+    /// Set while the stage has a canary.
+    pub canary: Option<CanaryFacts>,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// Which side of a stage's canary these facts are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanaryFacts {
+    /// The canary's side: `$context.isCanaryRequest`.
+    pub requested: bool,
+    /// The canary shares the stage's response cache.
+    pub use_stage_cache: bool,
 }
 
 /// What is the same for every request of a route.
@@ -57,6 +70,17 @@ pub struct PathParameter<'p> {
     pub raw: String,
     /// As functions and templates see it: as sent (REST, recorded at AWS), decoded (HTTP).
     pub value: String,
+}
+
+/// How a route's authorizer fared with a request: for variables and access logs.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorizerFacts {
+    /// The status it came to, once it was asked.
+    pub status: Option<u16>,
+    /// How long its function took.
+    pub latency: Duration,
+    /// Why it refused or failed, in words for the operator.
+    pub error: Option<String>,
 }
 
 /// One request on its way through the gateway.
@@ -82,8 +106,16 @@ pub struct Exchange<'p> {
     pub trace_id: String,
     /// When it was received, since 1970.
     pub received: Duration,
-    /// The API key that the request named, once it was accepted.
+    /// The id and value of the API key that the request named, once it was accepted.
     pub api_key: Option<(String, String)>,
+    /// Who calls, once the authorizer has let the request pass.
+    pub caller: Caller,
+    /// The API key's value that a Lambda authorizer named for the caller.
+    pub usage_identifier_key: Option<String>,
+    /// How the authorizer fared.
+    pub authorizer: AuthorizerFacts,
+    /// What happens to it, step by step, where that is logged.
+    pub log: ExecutionLog,
     query: OnceLock<Query>,
 }
 
@@ -124,6 +156,10 @@ impl<'p> Exchange<'p> {
             trace_id,
             received,
             api_key: None,
+            caller: Caller::Anonymous,
+            usage_identifier_key: None,
+            authorizer: AuthorizerFacts::default(),
+            log: ExecutionLog::default(),
             query: OnceLock::new(),
         }
     }
@@ -131,6 +167,14 @@ impl<'p> Exchange<'p> {
     /// The request's headers as sent.
     pub fn headers(&self) -> &HeaderList {
         &self.request.headers
+    }
+
+    /// Whether a header stays with the gateway: the signature of a signed
+    /// request to a REST API ("Amazon API Gateway important notes").
+    pub fn keeps_back(&self, name: &str) -> bool {
+        self.api.kind == ApiKind::Rest
+            && self.caller.iam().is_some()
+            && name.eq_ignore_ascii_case("authorization")
     }
 
     /// The query, decoded at the first call.

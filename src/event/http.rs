@@ -13,6 +13,7 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+use super::caller;
 use super::exchange::Exchange;
 use super::json::{Object, write_list, write_string};
 use super::media_type::is_text_for_http_api;
@@ -62,7 +63,7 @@ fn spelling_v1(name: &str) -> &str {
 }
 
 /// Headers with all their values; the gateway's own in place of the client's.
-fn event_headers<'e>(
+pub(super) fn event_headers<'e>(
     exchange: &'e Exchange<'_>,
     body: &Bytes,
     format: PayloadFormat,
@@ -170,59 +171,8 @@ pub fn event_v2(exchange: &Exchange<'_>, body: &Bytes) -> Vec<u8> {
         "rawQueryString",
         exchange.request.query.as_deref().unwrap_or_default(),
     );
-    let cookies: Vec<Cow<'_, str>> = exchange.headers().all("cookie").collect();
-    let cookies: Vec<&str> = cookies
-        .iter()
-        .flat_map(|line| line.split(';'))
-        .map(str::trim)
-        .filter(|one| !one.is_empty())
-        .collect();
-    if !cookies.is_empty() {
-        event.list("cookies", cookies);
-    }
-    let headers = event_headers(exchange, body, PayloadFormat::V2);
-    write_joined(
-        event.key("headers"),
-        headers
-            .iter()
-            .map(|(name, values)| (&**name, values.as_slice())),
-    );
-    if !exchange.query().is_empty() {
-        let grouped = exchange.query().grouped();
-        write_joined(
-            event.key("queryStringParameters"),
-            grouped
-                .iter()
-                .map(|(name, values)| (*name, values.as_slice())),
-        );
-    }
-    event.key("requestContext");
-    let mut context_out = Vec::with_capacity(768);
-    let mut context = Object::begin(&mut context_out);
-    context.text("accountId", &exchange.api.account_id);
-    context.text("apiId", &exchange.api.api_id);
-    context.text("domainName", exchange.domain_name());
-    context.text("domainPrefix", exchange.domain_prefix());
-    context.texts(
-        "http",
-        [
-            ("method", exchange.request.method.as_str()),
-            ("path", &*path),
-            ("protocol", exchange.protocol()),
-            ("sourceIp", &exchange.source_ip()),
-            (
-                "userAgent",
-                exchange.user_agent().as_deref().unwrap_or_default(),
-            ),
-        ],
-    );
-    context.text("requestId", &exchange.request_id);
-    context.text("routeKey", route_key);
-    context.text("stage", &exchange.api.stage);
-    context.text("time", &exchange.request_time());
-    context.raw("timeEpoch", &exchange.request_time_epoch().to_string());
-    context.end();
-    event.append(&context_out);
+    write_parts_v2(&mut event, exchange, body);
+    write_context_v2(&mut event, exchange);
     if !exchange.path_parameters.is_empty() {
         event.texts(
             "pathParameters",
@@ -255,9 +205,9 @@ pub fn event_v2(exchange: &Exchange<'_>, body: &Bytes) -> Vec<u8> {
 pub fn event_v1(exchange: &Exchange<'_>, body: &Bytes) -> Vec<u8> {
     let mut out = Vec::with_capacity(2048 + body.len() * 4 / 3);
     let mut event = Object::begin(&mut out);
-    let (resource, route_key) = exchange.route.map_or(("", ""), |route| {
-        (route.resource_path.as_str(), route.route_key.as_str())
-    });
+    let resource = exchange
+        .route
+        .map_or("", |route| route.resource_path.as_str());
     event.text("version", "1.0");
     event.text("resource", resource);
     event.text("path", &exchange.path_with_stage);
@@ -293,30 +243,7 @@ pub fn event_v1(exchange: &Exchange<'_>, body: &Bytes) -> Vec<u8> {
                 .map(|(name, values)| (*name, values.as_slice())),
         );
     }
-    event.key("requestContext");
-    let mut context_out = Vec::with_capacity(1024);
-    let mut context = Object::begin(&mut context_out);
-    context.text("accountId", &exchange.api.account_id);
-    context.text("apiId", &exchange.api.api_id);
-    context.text("domainName", exchange.domain_name());
-    context.text("domainPrefix", exchange.domain_prefix());
-    context.text("extendedRequestId", &exchange.extended_request_id);
-    context.text("httpMethod", exchange.request.method.as_str());
-    context.key("identity");
-    write_identity(&mut context, exchange);
-    context.text("path", &decode_percent(&exchange.path_with_stage));
-    context.text("protocol", exchange.protocol());
-    context.text("requestId", &exchange.request_id);
-    context.text("requestTime", &exchange.request_time());
-    context.raw(
-        "requestTimeEpoch",
-        &exchange.request_time_epoch().to_string(),
-    );
-    context.text("resourceId", route_key);
-    context.text("resourcePath", resource);
-    context.text("stage", &exchange.api.stage);
-    context.end();
-    event.append(&context_out);
+    write_context_v1(&mut event, exchange);
     if exchange.path_parameters.is_empty() {
         event.raw("pathParameters", "null");
     } else {
@@ -347,8 +274,104 @@ pub fn event_v1(exchange: &Exchange<'_>, body: &Bytes) -> Vec<u8> {
     out
 }
 
+/// Appends `requestContext` of format 2.0.
+pub(super) fn write_context_v2(event: &mut Object<'_>, exchange: &Exchange<'_>) {
+    let route_key = exchange.route.map_or("", |route| route.route_key.as_str());
+    let path = decode_percent(&exchange.path_with_stage);
+    event.key("requestContext");
+    let mut context_out = Vec::with_capacity(768);
+    let mut context = Object::begin(&mut context_out);
+    context.text("accountId", &exchange.api.account_id);
+    context.text("apiId", &exchange.api.api_id);
+    caller::write_http_v2(&mut context, exchange);
+    context.text("domainName", exchange.domain_name());
+    context.text("domainPrefix", exchange.domain_prefix());
+    context.texts(
+        "http",
+        [
+            ("method", exchange.request.method.as_str()),
+            ("path", &*path),
+            ("protocol", exchange.protocol()),
+            ("sourceIp", &exchange.source_ip()),
+            (
+                "userAgent",
+                exchange.user_agent().as_deref().unwrap_or_default(),
+            ),
+        ],
+    );
+    context.text("requestId", &exchange.request_id);
+    context.text("routeKey", route_key);
+    context.text("stage", &exchange.api.stage);
+    context.text("time", &exchange.request_time());
+    context.raw("timeEpoch", &exchange.request_time_epoch().to_string());
+    context.end();
+    event.append(&context_out);
+}
+
+/// Appends `requestContext` of format 1.0.
+pub(super) fn write_context_v1(event: &mut Object<'_>, exchange: &Exchange<'_>) {
+    let (resource, route_key) = exchange.route.map_or(("", ""), |route| {
+        (route.resource_path.as_str(), route.route_key.as_str())
+    });
+    event.key("requestContext");
+    let mut context_out = Vec::with_capacity(1024);
+    let mut context = Object::begin(&mut context_out);
+    context.text("accountId", &exchange.api.account_id);
+    context.text("apiId", &exchange.api.api_id);
+    caller::write_http_v1(&mut context, exchange);
+    context.text("domainName", exchange.domain_name());
+    context.text("domainPrefix", exchange.domain_prefix());
+    context.text("extendedRequestId", &exchange.extended_request_id);
+    context.text("httpMethod", exchange.request.method.as_str());
+    context.key("identity");
+    write_identity(&mut context, exchange);
+    context.text("path", &decode_percent(&exchange.path_with_stage));
+    context.text("protocol", exchange.protocol());
+    context.text("requestId", &exchange.request_id);
+    context.text("requestTime", &exchange.request_time());
+    context.raw(
+        "requestTimeEpoch",
+        &exchange.request_time_epoch().to_string(),
+    );
+    context.text("resourceId", route_key);
+    context.text("resourcePath", resource);
+    context.text("stage", &exchange.api.stage);
+    context.end();
+    event.append(&context_out);
+}
+
+/// Appends `cookies`, `headers` and `queryStringParameters` of format 2.0.
+pub(super) fn write_parts_v2(event: &mut Object<'_>, exchange: &Exchange<'_>, body: &Bytes) {
+    let cookies: Vec<Cow<'_, str>> = exchange.headers().all("cookie").collect();
+    let cookies: Vec<&str> = cookies
+        .iter()
+        .flat_map(|line| line.split(';'))
+        .map(str::trim)
+        .filter(|one| !one.is_empty())
+        .collect();
+    if !cookies.is_empty() {
+        event.list("cookies", cookies);
+    }
+    let headers = event_headers(exchange, body, PayloadFormat::V2);
+    write_joined(
+        event.key("headers"),
+        headers
+            .iter()
+            .map(|(name, values)| (&**name, values.as_slice())),
+    );
+    if !exchange.query().is_empty() {
+        let grouped = exchange.query().grouped();
+        write_joined(
+            event.key("queryStringParameters"),
+            grouped
+                .iter()
+                .map(|(name, values)| (*name, values.as_slice())),
+        );
+    }
+}
+
 /// Appends an object whose values are lists joined by commas.
-fn write_joined<'t, S: AsRef<str> + 't>(
+pub(super) fn write_joined<'t, S: AsRef<str> + 't>(
     out: &mut Vec<u8>,
     members: impl IntoIterator<Item = (&'t str, &'t [S])>,
 ) {

@@ -1,7 +1,10 @@
 //! What a function sees and answers, to and from HTTP.
 
+pub mod authorizer;
+pub mod caller;
 pub mod context_variables;
 pub mod exchange;
+pub mod execution_log;
 pub mod headers;
 pub mod http;
 pub mod json;
@@ -11,6 +14,7 @@ pub mod request;
 pub mod rest;
 pub mod template_inputs;
 
-pub use exchange::{ApiFacts, Exchange, PathParameter, RouteFacts};
+pub use caller::Caller;
+pub use exchange::{ApiFacts, AuthorizerFacts, CanaryFacts, Exchange, PathParameter, RouteFacts};
 pub use headers::HeaderList;
 pub use request::{Malformed, ReceivedRequest, Scheme};

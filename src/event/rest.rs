@@ -13,6 +13,7 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+use super::caller;
 use super::exchange::Exchange;
 use super::json::{Object, write_list, write_string};
 
@@ -57,7 +58,10 @@ pub fn event_headers<'e>(exchange: &'e Exchange<'_>) -> IndexMap<Cow<'e, str>, V
             "x-forwarded-port",
             "x-forwarded-proto",
         ];
-        if is_dropped_request_header(name) || own.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        let skip = is_dropped_request_header(name)
+            || own.iter().any(|own| name.eq_ignore_ascii_case(own))
+            || exchange.keeps_back(name);
+        if skip {
             continue;
         }
         let spelt = if name.eq_ignore_ascii_case("authorization") {
@@ -101,7 +105,7 @@ pub fn proxy_event(exchange: &Exchange<'_>, body: &Bytes) -> Vec<u8> {
     event.text("resource", resource_path);
     event.text("path", &exchange.path);
     event.text("httpMethod", exchange.request.method.as_str());
-    write_request_parts(&mut event, exchange);
+    write_request_parts(&mut event, exchange, "null");
     event.key("requestContext");
     write_request_context(&mut event, exchange);
     let content_type = exchange.headers().last("content-type");
@@ -123,8 +127,8 @@ pub fn proxy_event(exchange: &Exchange<'_>, body: &Bytes) -> Vec<u8> {
 }
 
 /// `headers` to `stageVariables`: what the proxy event and a REQUEST
-/// authorizer's event share.
-pub fn write_request_parts(event: &mut Object<'_>, exchange: &Exchange<'_>) {
+/// authorizer's event share. `none` is what stands where the request has none.
+pub fn write_request_parts(event: &mut Object<'_>, exchange: &Exchange<'_>, none: &str) {
     let headers = event_headers(exchange);
     event.texts(
         "headers",
@@ -141,8 +145,8 @@ pub fn write_request_parts(event: &mut Object<'_>, exchange: &Exchange<'_>) {
     );
     let query = exchange.query();
     if query.is_empty() {
-        event.raw("queryStringParameters", "null");
-        event.raw("multiValueQueryStringParameters", "null");
+        event.raw("queryStringParameters", none);
+        event.raw("multiValueQueryStringParameters", none);
     } else {
         let grouped = query.grouped();
         event.texts(
@@ -160,7 +164,7 @@ pub fn write_request_parts(event: &mut Object<'_>, exchange: &Exchange<'_>) {
         );
     }
     if exchange.path_parameters.is_empty() {
-        event.raw("pathParameters", "null");
+        event.raw("pathParameters", none);
     } else {
         event.texts(
             "pathParameters",
@@ -171,7 +175,7 @@ pub fn write_request_parts(event: &mut Object<'_>, exchange: &Exchange<'_>) {
         );
     }
     if exchange.api.stage_variables.is_empty() {
-        event.raw("stageVariables", "null");
+        event.raw("stageVariables", none);
     } else {
         event.texts(
             "stageVariables",
@@ -202,11 +206,12 @@ fn write_lists<'t, L: IntoIterator<Item = &'t str>>(
 }
 
 /// Appends `requestContext`'s value: the buffer is at its key.
-fn write_request_context(event: &mut Object<'_>, exchange: &Exchange<'_>) {
+pub(super) fn write_request_context(event: &mut Object<'_>, exchange: &Exchange<'_>) {
     let mut out = Vec::with_capacity(1024);
     let mut context = Object::begin(&mut out);
     if let Some(route) = exchange.route {
         context.text("resourceId", &route.resource_id);
+        caller::write_rest(&mut context, exchange);
         context.text("resourcePath", &route.resource_path);
     }
     context.text("httpMethod", exchange.request.method.as_str());
@@ -235,18 +240,19 @@ fn write_request_context(event: &mut Object<'_>, exchange: &Exchange<'_>) {
 pub(super) fn write_identity(context: &mut Object<'_>, exchange: &Exchange<'_>) {
     let mut out = Vec::with_capacity(512);
     let mut identity = Object::begin(&mut out);
+    let signer = exchange.caller.iam();
     identity.raw("cognitoIdentityPoolId", "null");
-    identity.raw("accountId", "null");
+    identity.text_or_null("accountId", signer.map(|signer| signer.account_id.as_str()));
     identity.raw("cognitoIdentityId", "null");
-    identity.raw("caller", "null");
+    identity.text_or_null("caller", signer.map(|signer| signer.user_id.as_str()));
     identity.text("sourceIp", &exchange.source_ip());
     identity.raw("principalOrgId", "null");
-    identity.raw("accessKey", "null");
+    identity.text_or_null("accessKey", signer.map(|signer| signer.access_key.as_str()));
     identity.raw("cognitoAuthenticationType", "null");
     identity.raw("cognitoAuthenticationProvider", "null");
-    identity.raw("userArn", "null");
+    identity.text_or_null("userArn", signer.map(|signer| signer.user_arn.as_str()));
     identity.text_or_null("userAgent", exchange.user_agent().as_deref());
-    identity.raw("user", "null");
+    identity.text_or_null("user", signer.map(|signer| signer.user_id.as_str()));
     if let Some((id, value)) = &exchange.api_key {
         identity.text("apiKey", value);
         identity.text("apiKeyId", id);

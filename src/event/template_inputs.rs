@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::context_variables;
 use super::exchange::Exchange;
 use super::rest::event_headers;
+use super::{caller, context_variables};
 use crate::language::vtl::{ContextVariables, NameValues, Value};
 
 /// The names of `$context` at the top level, but the two overrides.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "resourceId",
+    "authorizer",
     "resourcePath",
     "httpMethod",
     "extendedRequestId",
@@ -57,14 +58,33 @@ impl ContextVariables for Exchange<'_> {
                 });
                 Some(Value::opaque_map(fields.collect()))
             }
+            "authorizer" => caller::authorizer_tree(self).map(owned_tree),
             name => context_variables::lookup(self, name).map(value_of),
         }
     }
 
     fn for_each_name<'s>(&'s self, visit: &mut dyn FnMut(&'s str)) {
-        for name in NAMES {
+        let known = |name: &&str| *name != "authorizer" || caller::has_authorizer(self);
+        for name in NAMES.into_iter().filter(known) {
             visit(name);
         }
+        if self.api.canary.is_some() {
+            visit("isCanaryRequest");
+        }
+    }
+}
+
+/// `$context.authorizer`: maps of AWS's own, and text.
+fn owned_tree<'v>(tree: serde_json::Value) -> Value<'v> {
+    match tree {
+        serde_json::Value::Object(members) => Value::opaque_map(
+            members
+                .into_iter()
+                .map(|(name, value)| (Value::owned(&name), owned_tree(value)))
+                .collect(),
+        ),
+        serde_json::Value::String(text) => Value::owned(&text),
+        other => Value::owned(&other.to_string()),
     }
 }
 

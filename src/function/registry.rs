@@ -8,10 +8,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
 use indexmap::IndexMap;
 
-use super::aws::{AwsLambda, AwsOptions};
+use super::aws::AwsLambda;
+use super::aws_config::{AwsConfig, AwsOptions};
 use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
 use super::local::{LocalFunction, LocalOptions};
+use super::streaming::{self, Streamed};
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::FunctionArn;
 use crate::model::settings::{FunctionPlace, FunctionSettings};
@@ -127,6 +129,47 @@ impl FunctionRef {
     }
 }
 
+impl FunctionRef {
+    /// Calls it and passes its result on as it comes. A function that cannot
+    /// stream gives its whole result at once.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be called.
+    pub async fn invoke_streaming(&self, invocation: Invocation) -> Result<Streamed, InvokeError> {
+        let function = Arc::clone(&self.function);
+        if invocation.payload.len() > EVENT_LIMIT {
+            return Err(InvokeError::RequestTooLarge {
+                name: function.name.clone(),
+                detail: format!(
+                    "{} bytes, the limit is {EVENT_LIMIT}",
+                    invocation.payload.len()
+                ),
+            });
+        }
+        match &function.place {
+            Place::Local(local) => {
+                let local = Arc::clone(local);
+                streaming::run(
+                    |sink| async move { local.invoke_into(invocation, Some(sink)).await },
+                )
+                .await
+            }
+            Place::Aws { lambda, arn } => {
+                let (lambda, arn) = (Arc::clone(lambda), arn.clone());
+                streaming::run(|sink| async move {
+                    lambda.invoke_streaming(&arn, invocation, sink).await
+                })
+                .await
+            }
+            Place::Endpoint(_) | Place::Handler(_) | Place::Missing(_) => {
+                let whole = self.clone();
+                streaming::run(|_| async move { whole.invoke(invocation).await }).await
+            }
+        }
+    }
+}
+
 /// Gives a handler the event as the body of a POST; its answer's body is the result.
 async fn invoke_handler(
     name: &str,
@@ -163,6 +206,7 @@ async fn invoke_handler(
 #[derive(Clone, Debug)]
 pub struct Functions {
     placed: Arc<IndexMap<String, Arc<Function>>>,
+    aws: Arc<AwsConfig>,
     lambda: Arc<AwsLambda>,
     handlers: Handlers,
     options: Arc<FunctionsOptions>,
@@ -197,13 +241,20 @@ impl Functions {
                 (key.clone(), Arc::new(Function { name, place }))
             })
             .collect();
-        let lambda = Arc::new(AwsLambda::new(options.aws.clone()));
+        let aws = Arc::new(AwsConfig::new(options.aws.clone()));
+        let lambda = Arc::new(AwsLambda::new(Arc::clone(&aws)));
         Self {
             placed: Arc::new(placed),
+            aws,
             lambda,
             handlers,
             options: Arc::new(options),
         }
+    }
+
+    /// The AWS configuration that the functions at AWS are called with.
+    pub fn aws_config(&self) -> Arc<AwsConfig> {
+        Arc::clone(&self.aws)
     }
 
     /// Finds the function that an ARN names: the configuration's by the whole
@@ -244,6 +295,26 @@ impl Functions {
         directory: &std::path::Path,
     ) -> Result<Arc<dyn Handler>, String> {
         self.handlers.find(name, directory)
+    }
+
+    /// A handler of this program as a function.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn of_handler(
+        &self,
+        name: &str,
+        directory: &std::path::Path,
+    ) -> Result<FunctionRef, String> {
+        let handler = self.handlers.find(name, directory)?;
+        Ok(FunctionRef {
+            function: Arc::new(Function {
+                name: name.to_owned(),
+                place: Place::Handler(handler),
+            }),
+            qualifier: None,
+        })
     }
 
     /// Ends every process that was started. Bounded in time.

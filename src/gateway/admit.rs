@@ -1,5 +1,7 @@
 //! Whether the caller may come now: the API key, then everything that limits.
 
+use std::borrow::Cow;
+
 use super::rejection::Rejection;
 use crate::event::Exchange;
 use crate::limit::Limits;
@@ -29,7 +31,7 @@ fn find_api_key(
     }
     let sent = match route.api_key_source {
         ApiKeySource::Header => exchange.headers().last("x-api-key"),
-        ApiKeySource::Authorizer => None,
+        ApiKeySource::Authorizer => exchange.usage_identifier_key.as_deref().map(Cow::Borrowed),
     };
     let tolls = &route.tolls;
     let holder = sent.and_then(|value| limits.accepted_key(&value, &tolls.api_id, &tolls.stage));

@@ -4,10 +4,15 @@
 //! AWS's order.
 
 mod admit;
+mod authorize;
+mod cache;
 mod choose;
+mod compression;
+mod execution_log;
 mod gateway_response;
 mod handle;
 mod rejection;
+mod validate;
 
 use std::sync::Arc;
 
@@ -16,6 +21,7 @@ use http::Response;
 
 use crate::base::{Body, Clock};
 use crate::event::ReceivedRequest;
+use crate::event::execution_log::Line;
 use crate::plan::Plan;
 
 pub use rejection::{DefaultAnswer, Rejection};
@@ -25,6 +31,8 @@ pub use rejection::{DefaultAnswer, Rejection};
 pub struct Gateway {
     plan: Arc<ArcSwap<Plan>>,
     clock: Clock,
+    // Of all plans: a reload keeps what is cached.
+    cache: Arc<cache::ResponseCache>,
 }
 
 impl Gateway {
@@ -34,6 +42,7 @@ impl Gateway {
         Self {
             plan: Arc::new(ArcSwap::from_pointee(plan)),
             clock,
+            cache: Arc::default(),
         }
     }
 
@@ -51,6 +60,15 @@ impl Gateway {
     /// Answers one request. Never fails: what goes wrong is an answer, too.
     pub async fn answer(&self, request: ReceivedRequest) -> Response<Body> {
         let plan = self.plan.load_full();
-        handle::handle(&plan, &self.clock, request).await
+        let (response, _) = handle::handle(&plan, &self.clock, &self.cache, request, None).await;
+        response
+    }
+
+    /// Answers one request and tells each step of its way, as the Test button
+    /// of AWS's console does.
+    pub async fn test(&self, request: ReceivedRequest) -> (Response<Body>, Vec<Line>) {
+        let plan = self.plan.load_full();
+        let whole = Some(execution_log::WHOLE);
+        handle::handle(&plan, &self.clock, &self.cache, request, whole).await
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use crate::auth::iam::SignatureFault;
 use crate::base::body::BodyFault;
 use crate::event::Malformed;
 use crate::function::InvokeError;
@@ -40,6 +41,46 @@ pub enum Rejection {
     /// The route's protection could not be built, so nobody may pass.
     #[error("the route is closed: {0}")]
     Closed(String),
+    /// Required parameters are missing or blank.
+    #[error("required parameters are missing: {}", .0.join(", "))]
+    MissingParameters(Vec<String>),
+    /// The body does not fit its model.
+    #[error("the body does not fit its model: {0}")]
+    InvalidBody(String),
+    /// The body went through a coding that is unknown, or cannot be undone.
+    #[error("the request's content coding cannot be undone: {0}")]
+    ContentCoding(String),
+    /// The client asked for a fresh response and may not ("FAIL_WITH_403").
+    #[error("the client may not invalidate the response cache")]
+    CacheInvalidation,
+    /// The caller has not shown who he is.
+    #[error("{why}")]
+    Unauthorized {
+        /// For the operator.
+        why: String,
+        /// For the client (REST).
+        message: &'static str,
+        /// `www-authenticate` of an HTTP API.
+        challenge: Option<String>,
+    },
+    /// The token is good, but not for this route (HTTP).
+    #[error("the token has none of the route's scopes")]
+    InsufficientScope {
+        /// `www-authenticate`.
+        challenge: String,
+    },
+    /// A policy does not let the caller pass; AWS's words on it.
+    #[error("{0}")]
+    AccessDenied(Cow<'static, str>),
+    /// The request's signature does not let it pass.
+    #[error(transparent)]
+    Signature(#[from] SignatureFault),
+    /// The ARN asked for is longer than an authorizer may get.
+    #[error("the method's ARN is longer than an authorizer may get")]
+    MethodArnTooLong,
+    /// The authorizer gave nothing to go by.
+    #[error("{0}")]
+    AuthorizerFailed(String),
     /// The route wants an API key, and got none that counts in its stage.
     #[error("no API key, or one that is unknown, disabled or in no usage plan of the stage")]
     InvalidApiKey,
@@ -67,6 +108,8 @@ pub struct DefaultAnswer {
     pub message: Option<Cow<'static, str>>,
     /// The recorded default bodies differ in a space after the colon.
     pub spaced: bool,
+    /// `$context.error.validationErrorString`.
+    pub validation_error: Option<String>,
 }
 
 fn answer(
@@ -82,7 +125,66 @@ fn answer(
         error_type,
         message: Some(Cow::Borrowed(message)),
         spaced,
+        validation_error: None,
     }
+}
+
+/// A refusal by signature or policy: 403, with words that depend on the request.
+fn forbidden(
+    response_type: &'static str,
+    error_type: &'static str,
+    message: Cow<'static, str>,
+) -> DefaultAnswer {
+    DefaultAnswer {
+        status: StatusCode::FORBIDDEN,
+        message: Some(message),
+        ..answer(response_type, StatusCode::FORBIDDEN, error_type, "", false)
+    }
+}
+
+/// 401. A REST API answers a missing scope as any other token that is no good.
+fn unauthorized(message: &'static str) -> DefaultAnswer {
+    answer(
+        "UNAUTHORIZED",
+        StatusCode::UNAUTHORIZED,
+        "UnauthorizedException",
+        message,
+        false,
+    )
+}
+
+fn signature_refused(fault: &SignatureFault) -> DefaultAnswer {
+    let (response_type, error_type) = match fault {
+        SignatureFault::Missing => (
+            "MISSING_AUTHENTICATION_TOKEN",
+            "MissingAuthenticationTokenException",
+        ),
+        SignatureFault::Incomplete(_) => ("INVALID_SIGNATURE", "IncompleteSignatureException"),
+        SignatureFault::UnknownKey => ("INVALID_SIGNATURE", "UnrecognizedClientException"),
+        SignatureFault::ExpiredToken => ("EXPIRED_TOKEN", "ExpiredTokenException"),
+        SignatureFault::Invalid(_) => ("INVALID_SIGNATURE", "InvalidSignatureException"),
+    };
+    forbidden(response_type, error_type, Cow::Owned(fault.to_string()))
+}
+
+fn bad_request(response_type: &'static str, message: &'static str) -> DefaultAnswer {
+    answer(
+        response_type,
+        StatusCode::BAD_REQUEST,
+        "BadRequestException",
+        message,
+        true,
+    )
+}
+
+fn unsupported_media_type() -> DefaultAnswer {
+    answer(
+        "UNSUPPORTED_MEDIA_TYPE",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "BadRequestException",
+        "Unsupported Media Type",
+        true,
+    )
 }
 
 impl Rejection {
@@ -108,6 +210,7 @@ impl Rejection {
                 error_type: "BadRequestException",
                 message: malformed.status().canonical_reason().map(Cow::Borrowed),
                 spaced: false,
+                validation_error: None,
             },
             Self::UnknownApi { .. } | Self::EndpointDisabled => answer(
                 "DEFAULT_4XX",
@@ -123,6 +226,29 @@ impl Rejection {
                 "Missing Authentication Token",
                 false,
             ),
+            Self::Unauthorized { message, .. } => unauthorized(message),
+            Self::InsufficientScope { .. } => unauthorized("Unauthorized"),
+            Self::AccessDenied(message) => {
+                forbidden("ACCESS_DENIED", "AccessDeniedException", message.clone())
+            }
+            Self::Signature(fault) => signature_refused(fault),
+            Self::MethodArnTooLong => answer(
+                "DEFAULT_4XX",
+                StatusCode::URI_TOO_LONG,
+                "RequestUriTooLongException",
+                "Request-URI Too Long",
+                false,
+            ),
+            Self::AuthorizerFailed(_) => DefaultAnswer {
+                message: None,
+                ..answer(
+                    "AUTHORIZER_CONFIGURATION_ERROR",
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "AuthorizerConfigurationException",
+                    "",
+                    false,
+                )
+            },
             Self::InvalidApiKey => answer(
                 "INVALID_API_KEY",
                 StatusCode::FORBIDDEN,
@@ -157,6 +283,29 @@ impl Rejection {
             Self::Closed(_) | Self::Internal(_) => {
                 internal("DEFAULT_5XX", StatusCode::INTERNAL_SERVER_ERROR)
             }
+            Self::MissingParameters(names) => {
+                let message = format!(
+                    "Missing required request parameters: [{}]",
+                    names.join(", ")
+                );
+                DefaultAnswer {
+                    message: Some(Cow::Owned(message.clone())),
+                    validation_error: Some(message),
+                    ..bad_request("BAD_REQUEST_PARAMETERS", "")
+                }
+            }
+            Self::InvalidBody(detail) => DefaultAnswer {
+                validation_error: Some(detail.clone()),
+                ..bad_request("BAD_REQUEST_BODY", "Invalid request body")
+            },
+            Self::ContentCoding(_) => unsupported_media_type(),
+            Self::CacheInvalidation => answer(
+                "ACCESS_DENIED",
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                "User is not authorized to access this resource",
+                false,
+            ),
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_) => answer(
                     "INTEGRATION_TIMEOUT",
@@ -179,13 +328,7 @@ impl Rejection {
                 | IntegrationError::MalformedAnswer { .. } => {
                     internal("DEFAULT_5XX", StatusCode::BAD_GATEWAY)
                 }
-                IntegrationError::UnsupportedMediaType => answer(
-                    "UNSUPPORTED_MEDIA_TYPE",
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "BadRequestException",
-                    "Unsupported Media Type",
-                    true,
-                ),
+                IntegrationError::UnsupportedMediaType => unsupported_media_type(),
                 IntegrationError::PayloadTooLarge
                 | IntegrationError::Invoke(InvokeError::RequestTooLarge { .. }) => answer(
                     "REQUEST_TOO_LARGE",
@@ -232,10 +375,16 @@ impl Rejection {
                     .canonical_reason()
                     .unwrap_or("Bad Request"),
             ),
-            Self::UnknownApi { .. } | Self::EndpointDisabled => {
+            Self::UnknownApi { .. } | Self::EndpointDisabled | Self::CacheInvalidation => {
                 (StatusCode::FORBIDDEN, "Forbidden")
             }
             Self::MissingRoute { .. } => (StatusCode::NOT_FOUND, "Not Found"),
+            Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+            Self::InsufficientScope { .. } | Self::AccessDenied(_) | Self::Signature(_) => {
+                (StatusCode::FORBIDDEN, "Forbidden")
+            }
+            Self::MethodArnTooLong => (StatusCode::URI_TOO_LONG, "URI Too Long"),
+            Self::AuthorizerFailed(_) => INTERNAL,
             // HTTP APIs have no keys.
             Self::InvalidApiKey => (StatusCode::FORBIDDEN, "Forbidden"),
             Self::Limited(refusal) => match refusal.why {
@@ -245,6 +394,12 @@ impl Rejection {
                 Why::StoreDown => UNAVAILABLE,
             },
             Self::Closed(_) | Self::Internal(_) => INTERNAL,
+            Self::MissingParameters(_) | Self::InvalidBody(_) => {
+                (StatusCode::BAD_REQUEST, "Bad Request")
+            }
+            Self::ContentCoding(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type")
+            }
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_)
                 | IntegrationError::Network(_)
@@ -267,6 +422,15 @@ impl Rejection {
                 | IntegrationError::AnswerTooLarge(_)
                 | IntegrationError::Invoke(_) => INTERNAL,
             },
+        }
+    }
+
+    /// `www-authenticate` of an HTTP API's answer.
+    pub fn challenge(&self) -> Option<&str> {
+        match self {
+            Self::Unauthorized { challenge, .. } => challenge.as_deref(),
+            Self::InsufficientScope { challenge } => Some(challenge),
+            _ => None,
         }
     }
 

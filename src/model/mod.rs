@@ -361,6 +361,8 @@ pub enum AuthorizerKind {
     CognitoUserPools {
         /// `providerARNs`.
         provider_arns: Vec<Spanned<String>>,
+        /// A regular expression that the token's `aud` must match.
+        identity_validation_expression: Option<Spanned<String>>,
     },
     /// HTTP API, `jwt`.
     Jwt {

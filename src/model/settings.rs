@@ -35,6 +35,8 @@ pub struct Settings {
     pub api_keys: Vec<ApiKeySettings>,
     /// Usage plans.
     pub usage_plans: Vec<UsagePlanSettings>,
+    /// Whose signatures count; absent where the configuration does not say.
+    pub iam_users: Option<Vec<IamUserSettings>>,
     /// `memory:`, `sqlite:PATH`, `redis://HOST:PORT`.
     pub store: Option<Spanned<String>>,
     /// How the store is used.
@@ -70,6 +72,7 @@ impl Default for Settings {
             user_pools: IndexMap::new(),
             api_keys: Vec::new(),
             usage_plans: Vec::new(),
+            iam_users: None,
             store: None,
             store_options: StoreOptions::default(),
             rate_limits: Vec::new(),
@@ -214,6 +217,36 @@ impl std::fmt::Debug for ApiKeySettings {
             .field("name", &self.name)
             .field("value", &"***")
             .field("enabled", &self.enabled)
+            .finish()
+    }
+}
+
+/// An IAM user, or a role's session, whose requests are known by their signature.
+#[derive(Clone, PartialEq)]
+pub struct IamUserSettings {
+    /// The id of his access key.
+    pub access_key_id: String,
+    /// The secret behind it.
+    pub secret_access_key: String,
+    /// A session's token.
+    pub session_token: Option<String>,
+    /// When the session ends, in seconds since 1970.
+    pub expiration: Option<u64>,
+    /// `arn:aws:iam::123456789012:user/alice`.
+    pub user_arn: String,
+    /// What he may do. Absent: everything; an empty list: nothing.
+    pub policies: Option<Vec<Spanned<serde_json::Value>>>,
+    /// The place of the entry.
+    pub span: Span,
+}
+
+impl std::fmt::Debug for IamUserSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IamUserSettings")
+            .field("access_key_id", &self.access_key_id)
+            .field("secret_access_key", &"***")
+            .field("session_token", &self.session_token.as_ref().map(|_| "***"))
+            .field("user_arn", &self.user_arn)
             .finish()
     }
 }

@@ -4,12 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ApiPlan, GatewayResponses, Plan, RoutePlan, Router, integration, tolls, unsupported};
+use super::protection::Protections;
+use super::validation::Schemas;
+use super::{
+    ApiPlan, CanaryPlan, GatewayResponses, Plan, RoutePlan, Router, caching, integration,
+    method_settings, tolls, unsupported,
+};
+use crate::auth::Issuers;
 use crate::base::id::stable_id;
 use crate::event::media_type::MediaTypes;
-use crate::event::{ApiFacts, RouteFacts};
+use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::function::Functions;
 use crate::integration::Integration;
+use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::limit::Limits;
 use crate::model::settings::Settings;
@@ -25,8 +32,12 @@ pub struct Compiler<'c> {
     pub functions: &'c Functions,
     /// Connections to HTTP backends.
     pub client: &'c HttpClient,
+    /// Signed requests to AWS services.
+    pub aws: &'c AwsClient,
     /// Counts for all APIs, from plan to plan.
     pub limits: &'c Arc<Limits>,
+    /// Issuers of tokens with their keys, from plan to plan.
+    pub issuers: &'c Issuers,
     /// Folder that `local:static/FOLDER` of a document starts from, by API.
     pub directories: &'c [std::path::PathBuf],
 }
@@ -80,9 +91,24 @@ fn compile_api(
         stage,
         stage_variables: settings.stage.variables.clone(),
         binary_media_types: MediaTypes::new(api.binary_media_types.iter().map(String::as_str)),
+        canary: settings.stage.canary.as_ref().map(|canary| CanaryFacts {
+            requested: false,
+            use_stage_cache: canary.use_stage_cache,
+        }),
         trusted_proxies: settings.trusted_proxies.clone(),
     };
+    let canary = settings
+        .stage
+        .canary
+        .as_ref()
+        .filter(|_| api.kind == ApiKind::Rest)
+        .map(|canary| CanaryPlan {
+            percent_traffic: canary.percent_traffic,
+            facts: canary_facts(&facts, canary),
+        });
     unsupported::report_api(api, settings, diagnostics);
+    let protections = Protections::compile(api, &facts, compiler, directory, diagnostics);
+    let mut schemas = Schemas::default();
     let mut router = Router::new(api.kind);
     let mut routes = Vec::with_capacity(api.routes.len());
     for route in &api.routes {
@@ -98,8 +124,11 @@ fn compile_api(
             api,
             route,
             &facts,
+            canary.as_ref().map(|canary| &canary.facts),
             compiler,
             directory,
+            &protections,
+            &mut schemas,
             diagnostics,
         ));
     }
@@ -109,15 +138,36 @@ fn compile_api(
         routes,
         gateway_responses: GatewayResponses::compile(&api.gateway_responses, diagnostics),
         endpoint_disabled: api.disable_execute_api_endpoint,
+        minimum_compression_size: api
+            .minimum_compression_size
+            .filter(|_| api.kind == ApiKind::Rest),
+        canary,
     }
 }
 
+/// The facts of a canary's requests: its variables over the stage's.
+fn canary_facts(facts: &ApiFacts, canary: &crate::model::Canary) -> ApiFacts {
+    let mut own = facts.clone();
+    for (name, value) in &canary.stage_variable_overrides {
+        own.stage_variables.insert(name.clone(), value.clone());
+    }
+    own.canary = Some(CanaryFacts {
+        requested: true,
+        use_stage_cache: canary.use_stage_cache,
+    });
+    own
+}
+
+#[expect(clippy::too_many_arguments, reason = "what one route needs of its API")]
 fn compile_route(
     api: &Api,
     route: &Route,
     facts: &ApiFacts,
+    canary: Option<&ApiFacts>,
     compiler: &Compiler<'_>,
     directory: &Path,
+    protections: &Protections,
+    schemas: &mut Schemas,
     diagnostics: &mut Diagnostics,
 ) -> RoutePlan {
     let route_key = route_key(route);
@@ -125,17 +175,43 @@ fn compile_route(
         ApiKind::Rest => stable_id(&format!("{}{}", api.id, route.path))[..6].to_owned(),
         ApiKind::Http => route_key.clone(),
     };
-    let closed = unsupported::report_route(api, route, diagnostics);
+    unsupported::report_route(route, diagnostics);
+    let mut canary_integration = None;
+    let caching = route
+        .integration
+        .as_ref()
+        .filter(|_| api.kind == ApiKind::Rest)
+        .and_then(|integration| {
+            caching::compile(&compiler.settings.stage, route, integration, diagnostics)
+        });
     let integration = match &route.integration {
         Some(integration) => {
-            let compile = integration::Compile {
-                api,
-                route,
-                facts,
-                compiler,
-                directory,
+            let compile = |facts, diagnostics: &mut Diagnostics| {
+                let compile = integration::Compile {
+                    api,
+                    route,
+                    facts,
+                    compiler,
+                    directory,
+                };
+                compile.integration(integration, diagnostics)
             };
-            compile.integration(integration, diagnostics)
+            let stable = compile(facts, diagnostics);
+            // What is wrong with both is said once.
+            let mut own = Diagnostics::default();
+            canary_integration = canary.map(|facts| compile(facts, &mut own));
+            let known = |finding: &Diagnostic| {
+                diagnostics
+                    .iter()
+                    .any(|other| other.message == finding.message && other.span == finding.span)
+            };
+            let new: Vec<Diagnostic> = own
+                .0
+                .into_iter()
+                .filter(|finding| !known(finding))
+                .collect();
+            diagnostics.extend(new);
+            stable
         }
         // The reader has said so.
         None => Integration::Misconfigured {
@@ -149,10 +225,16 @@ fn compile_route(
             route_key,
         },
         variables: variables(&route.path),
-        closed,
+        protection: protections.of_route(route),
+        validation: schemas.compile(api, route, diagnostics),
+        logging: (api.kind == ApiKind::Rest)
+            .then(|| method_settings::logging(&compiler.settings.stage.method_settings, route))
+            .flatten(),
+        caching,
         tolls: tolls::compile(api, route, facts, compiler, diagnostics),
         api_key_source: api.api_key_source,
         integration,
+        canary: canary_integration,
     }
 }
 

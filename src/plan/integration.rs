@@ -23,6 +23,8 @@ use crate::integration::request_side::RequestSide;
 use crate::integration::response_side::{
     IntegrationResponse, Pattern, ResponseSide, ResponseSource,
 };
+use crate::integration::service_custom::ServiceCustom;
+use crate::integration::service_custom::address::Address;
 use crate::integration::templates::Templates;
 use crate::integration::uri::{UriTemplate, fill_stage_variables};
 use crate::model::{
@@ -55,6 +57,9 @@ impl Compile<'_> {
             None => match model.kind {
                 IntegrationKind::AwsProxy => self.lambda_proxy(model),
                 IntegrationKind::HttpProxy => self.http_proxy(model),
+                IntegrationKind::Aws if self.is_service(model) => {
+                    self.aws_service(model, diagnostics)
+                }
                 IntegrationKind::Aws => self.lambda_custom(model, diagnostics),
                 IntegrationKind::Http => self.http_custom(model, diagnostics),
                 IntegrationKind::Mock => self.mock(model, diagnostics),
@@ -159,6 +164,7 @@ impl Compile<'_> {
             function,
             event,
             timeout: self.timeout(model),
+            stream: model.stream && self.api.kind == ApiKind::Rest,
         }))
     }
 
@@ -173,6 +179,60 @@ impl Compile<'_> {
             request: self.request_side(model, diagnostics)?,
             response: self.response_side(model, diagnostics),
         }))
+    }
+
+    /// Whether an `aws` integration calls another service than Lambda's Invoke.
+    fn is_service(&self, model: &Model) -> bool {
+        let Some(uri) = &model.uri else { return false };
+        let (filled, _) = self.filled(uri);
+        let service = filled.splitn(6, ':').nth(4);
+        let invokes = filled.contains("/functions/") && filled.ends_with("/invocations");
+        filled.contains(":apigateway:") && !(service == Some("lambda") && invokes)
+    }
+
+    fn aws_service(
+        &self,
+        model: &Model,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Integration, Fault> {
+        let uri = self.uri(model)?;
+        let (filled, missing) = self.filled(uri);
+        let fault = |reason: String| Fault {
+            reason: match missing.as_slice() {
+                [] => reason,
+                missing => format!(
+                    "{reason}: the stage variable `{}` is not set",
+                    missing.join("`, `")
+                ),
+            },
+            span: uri.span,
+        };
+        let address = Address::parse(&filled).map_err(fault)?;
+        // Only path and query are taken of it; the host is found when it is called.
+        let text = format!("http://{}/{}", address.service, address.path());
+        let parsed = UriTemplate::parse(&text).map_err(|error| Fault {
+            reason: error.to_string(),
+            span: uri.span,
+        })?;
+        let role = model.credentials.as_ref().and_then(|credentials| {
+            let (filled, _) = self.filled(credentials);
+            (!filled.is_empty()).then_some(filled)
+        });
+        if model.credentials.is_none() {
+            let message = "AWS wants `credentials` for a service: the role that API Gateway assumes; here your own credentials sign";
+            diagnostics.push(Diagnostic::warning("W0912", message).at(model.span));
+        }
+        Ok(Integration::ServiceCustom(Box::new(ServiceCustom {
+            client: self.compiler.aws.clone(),
+            service: address.aws_service(),
+            address,
+            uri: parsed,
+            method: self.method(model)?,
+            role,
+            timeout: self.timeout(model),
+            request: self.request_side(model, diagnostics)?,
+            response: self.response_side(model, diagnostics),
+        })))
     }
 
     fn http_custom(
@@ -307,6 +367,7 @@ impl Compile<'_> {
                     uri,
                     method,
                     mapping,
+                    content_handling: model.content_handling,
                 })
             }
             ApiKind::Http => {

@@ -4,24 +4,32 @@
 //! once. It is immutable and shared; a reload builds a whole new one beside it
 //! and swaps.
 
+pub mod caching;
 mod compile;
 pub mod gateway_response;
 mod integration;
+mod method_settings;
+mod protection;
 pub mod router;
 mod tolls;
 mod unsupported;
+pub mod validation;
 
 use std::sync::Arc;
 
-use crate::event::{ApiFacts, RouteFacts};
+use crate::event::execution_log::LogSettings;
+use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::integration::Integration;
 use crate::limit::{Configured, Limits, RouteTolls};
 use crate::model::ApiKeySource;
 use crate::model::settings::Settings;
 
+pub use caching::Caching;
 pub use compile::{Compiler, compile};
 pub use gateway_response::GatewayResponses;
+pub use protection::{Protection, RouteAuthorizer};
 pub use router::Router;
+pub use validation::Validation;
 
 /// All APIs that are served, the first one also at the bare address.
 #[derive(Debug)]
@@ -61,6 +69,19 @@ pub struct ApiPlan {
     pub gateway_responses: GatewayResponses,
     /// `disableExecuteApiEndpoint`.
     pub endpoint_disabled: bool,
+    /// The least size of a response in bytes that is compressed.
+    pub minimum_compression_size: Option<u32>,
+    /// The stage's canary.
+    pub canary: Option<CanaryPlan>,
+}
+
+/// A stage's canary.
+#[derive(Debug)]
+pub struct CanaryPlan {
+    /// How many of a hundred requests it gets, 0.0 to 100.0.
+    pub percent_traffic: f64,
+    /// The API's facts with the canary's stage variables.
+    pub facts: ApiFacts,
 }
 
 /// One route, ready for requests.
@@ -70,14 +91,37 @@ pub struct RoutePlan {
     pub facts: RouteFacts,
     /// The names of its path's variables, in the order of the path.
     pub variables: Vec<String>,
-    /// Why nobody may pass, where the route's protection cannot be built.
-    pub closed: Option<String>,
+    /// Who may pass; or why nobody may, where the protection cannot be built.
+    pub protection: Result<Protection, String>,
+    /// What is checked before the backend is called (REST).
+    pub validation: Validation,
+    /// How much of its execution is logged, where it is (REST).
+    pub logging: Option<LogSettings>,
+    /// How responses are cached, where they are.
+    pub caching: Option<Caching>,
     /// What limits its requests.
     pub tolls: RouteTolls,
     /// Where its API key is sent, if the gateway itself is to look for it.
     pub api_key_source: ApiKeySource,
     /// The backend.
     pub integration: Integration,
+    /// The backend with the canary's stage variables.
+    pub canary: Option<Integration>,
+}
+
+impl RoutePlan {
+    /// The backend for a request of the stage or of its canary.
+    pub fn integration(&self, facts: &ApiFacts) -> &Integration {
+        match (facts.canary, &self.canary) {
+            (
+                Some(CanaryFacts {
+                    requested: true, ..
+                }),
+                Some(canary),
+            ) => canary,
+            _ => &self.integration,
+        }
+    }
 }
 
 impl Plan {

@@ -1,85 +1,33 @@
 //! What a definition asks and the gateway does not do yet: named at load, never
-//! passed over. A route whose protection cannot be built lets nobody pass.
+//! passed over.
 
 use crate::model::settings::Settings;
-use crate::model::{Api, Authorization, MethodSettings, Route};
+use crate::model::{Api, Route};
 use crate::source::{Diagnostic, Diagnostics, Span};
 
 /// Reports what concerns the whole API.
 pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagnostics) {
     let mut report =
         |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
-    if let Some(policy) = &api.policy {
-        report("resource policy (x-amazon-apigateway-policy)", policy.span);
-    }
     if let Some(cors) = &api.cors {
         report("CORS of HTTP APIs (x-amazon-apigateway-cors)", cors.span);
     }
-    if api.minimum_compression_size.is_some() {
-        report(
-            "response compression (x-amazon-apigateway-minimum-compression-size)",
-            api.span,
-        );
-    }
-    let stage = &settings.stage;
-    let beyond_throttles = stage.method_settings.values().any(|settings| {
-        let throttle_alone = MethodSettings {
-            throttle: settings.throttle,
-            ..MethodSettings::default()
-        };
-        *settings != throttle_alone
-    });
-    if beyond_throttles {
-        report("stage.methodSettings other than throttling", api.span);
-    }
-    if stage.canary.is_some() {
-        report("canary (stage.canarySettings)", api.span);
-    }
-    if stage.cache_cluster_enabled {
-        report("response cache (stage.cacheClusterEnabled)", api.span);
-    }
-    if stage.access_log.is_some() {
+    if settings.stage.access_log.is_some() {
         report("access log (stage.accessLogSettings)", api.span);
     }
 }
 
-/// Reports what concerns one route. The result says why the route must stay closed.
-pub(super) fn report_route(
-    api: &Api,
-    route: &Route,
-    diagnostics: &mut Diagnostics,
-) -> Option<String> {
-    let mut closed = None;
-    let mut close = |feature: String, span: Span| {
-        diagnostics.push(Diagnostic::unsupported(&feature).at(span));
-        closed = Some(feature);
+/// Reports what concerns one route.
+pub(super) fn report_route(route: &Route, diagnostics: &mut Diagnostics) {
+    let Some(integration) = &route.integration else {
+        return;
     };
-    match &route.authorization {
-        Authorization::None => {}
-        Authorization::Iam(span) => close("IAM authorization".to_owned(), *span),
-        Authorization::Authorizer { name, span, .. } => {
-            close(format!("authorizer `{name}`"), *span)
-        }
+    let mut report =
+        |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
+    if let Some(subtype) = &integration.subtype {
+        report(&format!("service action `{}`", subtype.value), subtype.span);
     }
-    if api.policy.is_some() {
-        closed.get_or_insert_with(|| "resource policy".to_owned());
+    if let Some(link) = &integration.vpc_link {
+        report("VPC_LINK", link.span);
     }
-    if route
-        .request_validator
-        .is_some_and(|validator| validator.body || validator.parameters)
-    {
-        diagnostics.push(Diagnostic::unsupported("request validation").at(route.span));
-        closed.get_or_insert_with(|| "request validation".to_owned());
-    }
-    if let Some(integration) = &route.integration {
-        let mut report =
-            |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
-        if let Some(subtype) = &integration.subtype {
-            report(&format!("service action `{}`", subtype.value), subtype.span);
-        }
-        if let Some(link) = &integration.vpc_link {
-            report("VPC_LINK", link.span);
-        }
-    }
-    closed
 }

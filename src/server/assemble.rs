@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::auth::Issuers;
 use crate::base::Clock;
-use crate::function::aws::AwsOptions;
+use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
 use crate::function::{Functions, FunctionsOptions};
+use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::limit::Limits;
 use crate::model::Api;
@@ -24,6 +26,8 @@ pub struct Extras {
     pub profile: Option<String>,
     /// Where Lambda's Invoke API is, instead of at AWS.
     pub lambda_endpoint: Option<String>,
+    /// Issuers of tokens that are known from an earlier plan.
+    pub issuers: Issuers,
     /// The folder of each API's document.
     pub directories: Vec<PathBuf>,
     /// What counts from plan to plan; absent: it ends with this one.
@@ -50,6 +54,7 @@ pub fn assemble(
     };
     let functions = Functions::new(&settings.functions, extras.handlers, options);
     let client = HttpClient::default();
+    let aws = AwsClient::new(functions.aws_config(), client.clone());
     let limits = extras
         .limits
         .unwrap_or_else(|| Arc::new(Limits::new(Clock::System)));
@@ -57,7 +62,9 @@ pub fn assemble(
         settings,
         functions: &functions,
         client: &client,
+        aws: &aws,
         limits: &limits,
+        issuers: &extras.issuers,
         directories: &extras.directories,
     };
     let plan = compile(apis, &compiler, diagnostics);

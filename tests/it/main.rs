@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod auth;
 mod cli;
 mod definition;
 mod gateway;
 mod limit;
 mod local_functions;
+mod rest;
 mod rooms;
 mod server;
 mod vtl;

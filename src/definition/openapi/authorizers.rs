@@ -74,7 +74,13 @@ impl<'a> Reader<'a, '_> {
             }
             "cognito_user_pools" => {
                 let provider_arns = self.provider_arns(fields, node, &what)?;
-                let kind = AuthorizerKind::CognitoUserPools { provider_arns };
+                let kind = AuthorizerKind::CognitoUserPools {
+                    provider_arns,
+                    identity_validation_expression: get(fields, "identityValidationExpression")
+                        .and_then(|node| {
+                            values::text(node, "`identityValidationExpression`", self.findings)
+                        }),
+                };
                 (kind, self.scheme_header(scheme, written, node.span, &what))
             }
             "request" => {

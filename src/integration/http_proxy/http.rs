@@ -80,6 +80,7 @@ impl HttpProxy {
         Ok(Answer {
             response,
             with_trace_id: false,
+            streams: false,
         })
     }
 }

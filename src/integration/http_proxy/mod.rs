@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::bounded_body::{BoundedBody, PAYLOAD_LIMIT};
 use super::client::{ClientError, HttpClient};
+use super::lambda_stream::Timed;
 use super::{IntegrationError, RequestBody};
 use crate::base::Body;
 use crate::base::body::BodyFault;
@@ -80,7 +81,7 @@ impl Connection {
             return Ok(Body::Empty);
         }
         if self.stream {
-            return Ok(Body::Incoming(incoming));
+            return Ok(Body::stream(Timed::new(Body::Incoming(incoming))));
         }
         if hint.lower() > PAYLOAD_LIMIT as u64 {
             return Err(IntegrationError::AnswerTooLarge(hint.lower()));

@@ -1,0 +1,70 @@
+//! Where an authorizer finds what identifies the caller.
+
+use std::borrow::Cow;
+
+use crate::event::{Exchange, context_variables};
+
+/// One identity source, read once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// A header; letter case does not count.
+    Header(String),
+    /// A query parameter.
+    Query(String),
+    /// A stage variable.
+    StageVariable(String),
+    /// A context variable.
+    Context(String),
+}
+
+impl IdentitySource {
+    /// Reads `method.request.header.NAME` (REST) or `$request.header.NAME` (HTTP)
+    /// and their kin; `None` if it is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let text = text.strip_prefix('$').unwrap_or(text);
+        let text = text.strip_prefix("method.").unwrap_or(text);
+        let kinds: [(&str, fn(String) -> Self); 4] = [
+            ("request.header.", Self::Header),
+            ("request.querystring.", Self::Query),
+            ("stageVariables.", Self::StageVariable),
+            ("context.", Self::Context),
+        ];
+        kinds.iter().find_map(|(prefix, make)| {
+            let name = text.strip_prefix(prefix)?;
+            (!name.is_empty()).then(|| make(name.to_owned()))
+        })
+    }
+
+    /// What stands there; several values are joined by commas. `None` where
+    /// there is nothing, or nothing but emptiness.
+    pub fn value(&self, exchange: &Exchange<'_>) -> Option<String> {
+        let joined = |values: Vec<Cow<'_, str>>| values.join(",");
+        let value = match self {
+            Self::Header(name) => joined(exchange.headers().all(name).collect()),
+            Self::Query(name) => joined(exchange.query().all(name).map(Cow::Borrowed).collect()),
+            Self::StageVariable(name) => exchange.api.stage_variables.get(name)?.clone(),
+            Self::Context(name) => context_variables::lookup(exchange, name)?.into_owned(),
+        };
+        (!value.is_empty()).then_some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_notations_are_read() {
+        let header = Some(IdentitySource::Header("X-A".to_owned()));
+
+        assert_eq!(IdentitySource::parse("method.request.header.X-A"), header);
+        assert_eq!(IdentitySource::parse(" $request.header.X-A "), header);
+        assert_eq!(
+            IdentitySource::parse("context.identity.sourceIp"),
+            Some(IdentitySource::Context("identity.sourceIp".to_owned()))
+        );
+        assert_eq!(IdentitySource::parse("method.request.header."), None);
+        assert_eq!(IdentitySource::parse("method.request.path.id"), None);
+    }
+}

@@ -1,0 +1,331 @@
+//! Who may pass a route: authorizers, signatures and the resource policy, compiled.
+//!
+//! What cannot be built closes the route: nobody passes where a protection was
+//! asked for and is not there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use super::Compiler;
+use crate::auth::cognito::{self, CognitoAuthorizer};
+use crate::auth::iam::IamUsers;
+use crate::auth::identity_source::IdentitySource;
+use crate::auth::issuer::{Issuer, Location};
+use crate::auth::jwt::JwtAuthorizer;
+use crate::auth::lambda_authorizer::{Input, LambdaAuthorizer};
+use crate::auth::resource_policy::ResourcePolicy;
+use crate::base::FunctionArn;
+use crate::event::ApiFacts;
+use crate::event::http::PayloadFormat;
+use crate::function::FunctionRef;
+use crate::integration::uri::fill_stage_variables;
+use crate::model::{Api, ApiKind, Authorization, Authorizer, AuthorizerKind, Route, Spanned};
+use crate::source::{Diagnostic, Diagnostics, Span};
+
+/// How long a REST authorizer's answer is kept where nothing is said
+/// ("x-amazon-apigateway-authorizer object").
+const REST_TTL: Duration = Duration::from_secs(300);
+
+/// What a route asks of its callers.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    /// Who tells who they are.
+    pub authorizer: RouteAuthorizer,
+    /// The API's resource policy (REST).
+    pub resource_policy: Option<Arc<ResourcePolicy>>,
+}
+
+/// A route's authorizer.
+#[derive(Clone, Debug)]
+pub enum RouteAuthorizer {
+    /// None.
+    Open,
+    /// Requests are signed.
+    Iam(Arc<IamUsers>),
+    /// An HTTP API's tokens, and the scopes of which one is wanted.
+    Jwt(Arc<JwtAuthorizer>, Vec<String>),
+    /// A REST API's tokens, and the scopes of which one is wanted.
+    Cognito(Arc<CognitoAuthorizer>, Vec<String>),
+    /// A function decides.
+    Lambda(Arc<LambdaAuthorizer>),
+}
+
+/// Everything that protects routes of one API.
+pub(super) struct Protections {
+    authorizers: IndexMap<String, Result<RouteAuthorizer, String>>,
+    users: Result<Arc<IamUsers>, String>,
+    resource_policy: Result<Option<Arc<ResourcePolicy>>, String>,
+}
+
+/// Why something cannot be built, and where it stands.
+struct Fault {
+    reason: String,
+    span: Span,
+}
+
+fn fault<T>(reason: impl Into<String>, span: Span) -> Result<T, Fault> {
+    Err(Fault {
+        reason: reason.into(),
+        span,
+    })
+}
+
+impl Protections {
+    pub(super) fn compile(
+        api: &Api,
+        facts: &ApiFacts,
+        compiler: &Compiler<'_>,
+        directory: &std::path::Path,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let build = Build {
+            api,
+            facts,
+            compiler,
+            directory,
+        };
+        let authorizers = api
+            .authorizers
+            .iter()
+            .map(|(name, authorizer)| {
+                let built = build.authorizer(name, authorizer).map_err(|fault| {
+                    let message = format!(
+                        "every request of a route with the authorizer `{name}` will get a 500: {}",
+                        fault.reason
+                    );
+                    diagnostics.push(Diagnostic::warning("W0912", message).at(fault.span));
+                    format!("authorizer `{name}`: {}", fault.reason)
+                });
+                (name.clone(), built)
+            })
+            .collect();
+        let resource_policy = match &api.policy {
+            None => Ok(None),
+            Some(document) => match ResourcePolicy::read(&document.value, facts) {
+                Ok(policy) => Ok(Some(Arc::new(policy))),
+                Err(why) => {
+                    let message = format!("the resource policy is not understood: {why}");
+                    diagnostics.push(Diagnostic::error("E0912", message).at(document.span));
+                    Err(format!("resource policy: {why}"))
+                }
+            },
+        };
+        let users = compiler.settings.iam_users.as_deref().unwrap_or_default();
+        let users = IamUsers::new(users).map(Arc::new).map_err(|wrong| {
+            for (span, why) in wrong {
+                let message = format!("the policy of an IAM user is not understood: {why}");
+                let known = diagnostics
+                    .iter()
+                    .any(|other| other.span == Some(span) && other.message == message);
+                if !known {
+                    diagnostics.push(Diagnostic::error("E0912", message).at(span));
+                }
+            }
+            "the policy of an IAM user is not understood".to_owned()
+        });
+        Self {
+            authorizers,
+            users,
+            resource_policy,
+        }
+    }
+
+    /// What protects a route, or why it stays closed.
+    pub(super) fn of_route(&self, route: &Route) -> Result<Protection, String> {
+        let authorizer = match &route.authorization {
+            Authorization::None => RouteAuthorizer::Open,
+            Authorization::Iam(_) => RouteAuthorizer::Iam(self.users.clone()?),
+            Authorization::Authorizer { name, scopes, .. } => {
+                let built = self
+                    .authorizers
+                    .get(name)
+                    .ok_or_else(|| format!("there is no authorizer `{name}`"))?;
+                match built.clone()? {
+                    RouteAuthorizer::Jwt(jwt, _) => RouteAuthorizer::Jwt(jwt, scopes.clone()),
+                    RouteAuthorizer::Cognito(cognito, _) => {
+                        RouteAuthorizer::Cognito(cognito, scopes.clone())
+                    }
+                    other => other,
+                }
+            }
+        };
+        Ok(Protection {
+            authorizer,
+            resource_policy: self.resource_policy.clone()?,
+        })
+    }
+}
+
+struct Build<'b> {
+    api: &'b Api,
+    facts: &'b ApiFacts,
+    compiler: &'b Compiler<'b>,
+    directory: &'b std::path::Path,
+}
+
+impl Build<'_> {
+    fn authorizer(&self, name: &str, model: &Authorizer) -> Result<RouteAuthorizer, Fault> {
+        let sources = sources(&model.identity_sources)?;
+        match &model.kind {
+            AuthorizerKind::Token {
+                uri,
+                identity_validation_expression,
+                ..
+            } => {
+                let Some(source) = sources.into_iter().next() else {
+                    return fault("it has no identity source", model.span);
+                };
+                let expression = match identity_validation_expression {
+                    None => None,
+                    Some(text) => Some(whole_match(text)?),
+                };
+                self.lambda(Input::Token { source, expression }, uri, model)
+            }
+            AuthorizerKind::Request {
+                uri,
+                payload_format_version,
+                enable_simple_responses,
+                ..
+            } => {
+                let input = match self.api.kind {
+                    ApiKind::Rest => Input::Request { sources },
+                    ApiKind::Http => {
+                        let version = payload_format_version
+                            .as_ref()
+                            .map(|text| text.value.as_str());
+                        Input::Http {
+                            sources,
+                            format: match version {
+                                Some("1.0" | "1") => PayloadFormat::V1,
+                                _ => PayloadFormat::V2,
+                            },
+                            simple: *enable_simple_responses,
+                        }
+                    }
+                };
+                self.lambda(input, uri, model)
+            }
+            AuthorizerKind::CognitoUserPools {
+                provider_arns,
+                identity_validation_expression,
+            } => {
+                let Some(source) = sources.into_iter().next() else {
+                    return fault("it has no identity source", model.span);
+                };
+                let pools = provider_arns
+                    .iter()
+                    .map(|arn| self.user_pool(name, arn))
+                    .collect::<Result<_, _>>()?;
+                let audience_expression = match identity_validation_expression {
+                    None => None,
+                    Some(text) => Some(whole_match(text)?),
+                };
+                let cognito = CognitoAuthorizer {
+                    pools,
+                    source,
+                    audience_expression,
+                };
+                Ok(RouteAuthorizer::Cognito(Arc::new(cognito), Vec::new()))
+            }
+            AuthorizerKind::Jwt { issuer, audience } => {
+                let own = self.compiler.settings.authorizers.get(name);
+                let configured = own.and_then(|own| own.issuer.as_ref());
+                let location = match own.and_then(|own| own.jwks_uri.as_ref()) {
+                    Some(url) => Location::KeySet(url.value.clone()),
+                    None => Location::Discovery,
+                };
+                let issuer = configured.unwrap_or(issuer);
+                let audience = own
+                    .and_then(|own| own.audience.as_ref())
+                    .unwrap_or(audience);
+                let jwt = JwtAuthorizer {
+                    issuer: self.compiler.issuers.get(&issuer.value, location),
+                    audience: audience.clone(),
+                    sources,
+                };
+                Ok(RouteAuthorizer::Jwt(Arc::new(jwt), Vec::new()))
+            }
+        }
+    }
+
+    fn lambda(
+        &self,
+        input: Input,
+        uri: &Spanned<String>,
+        model: &Authorizer,
+    ) -> Result<RouteAuthorizer, Fault> {
+        let ttl = model.result_ttl.unwrap_or(match self.api.kind {
+            ApiKind::Rest => REST_TTL,
+            ApiKind::Http => Duration::ZERO,
+        });
+        let function = self.function(uri)?;
+        let lambda = LambdaAuthorizer::new(input, function, ttl);
+        Ok(RouteAuthorizer::Lambda(Arc::new(lambda)))
+    }
+
+    fn function(&self, uri: &Spanned<String>) -> Result<FunctionRef, Fault> {
+        let functions = self.compiler.functions;
+        if let Some(name) = uri.value.strip_prefix("local:") {
+            return functions
+                .of_handler(name, self.directory)
+                .or_else(|reason| fault(reason, uri.span));
+        }
+        let (filled, missing) = fill_stage_variables(&uri.value, &self.facts.stage_variables);
+        match (FunctionArn::from_uri(&filled), missing.as_slice()) {
+            (Some(arn), []) => Ok(functions.resolve(&arn)),
+            (_, [_, ..]) => fault(
+                format!("the stage variable `{}` is not set", missing.join("`, `")),
+                uri.span,
+            ),
+            (None, []) => fault(format!("`{filled}` names no Lambda function"), uri.span),
+        }
+    }
+
+    /// A user pool: the configuration's, else the one at AWS.
+    fn user_pool(&self, name: &str, arn: &Spanned<String>) -> Result<Arc<Issuer>, Fault> {
+        let settings = self.compiler.settings;
+        let own = settings
+            .user_pools
+            .get(&arn.value)
+            .or_else(|| settings.authorizers.get(name));
+        let at_aws = cognito::pool_at_aws(&arn.value);
+        let issuer = own
+            .and_then(|own| own.issuer.as_ref())
+            .map(|issuer| issuer.value.clone())
+            .or_else(|| at_aws.map(|(issuer, _)| issuer));
+        let Some(issuer) = issuer else {
+            return fault(format!("`{}` is no user pool's ARN", arn.value), arn.span);
+        };
+        let keys = own
+            .and_then(|own| own.jwks_uri.as_ref())
+            .map_or_else(|| cognito::key_set_url(&issuer), |url| url.value.clone());
+        Ok(self.compiler.issuers.get(&issuer, Location::KeySet(keys)))
+    }
+}
+
+fn sources(texts: &[Spanned<String>]) -> Result<Vec<IdentitySource>, Fault> {
+    texts
+        .iter()
+        .map(|text| match IdentitySource::parse(&text.value) {
+            Some(source) => Ok(source),
+            None => fault(format!("`{}` is no identity source", text.value), text.span),
+        })
+        .collect()
+}
+
+/// A validation expression that must match the whole value. AWS does not say
+/// whether a part is enough; the stricter reading is taken.
+fn whole_match(text: &Spanned<String>) -> Result<fancy_regex::Regex, Fault> {
+    let whole = format!(r"\A(?:{})\z", text.value);
+    fancy_regex::RegexBuilder::new(&whole)
+        .backtrack_limit(100_000)
+        .build()
+        .or_else(|error| {
+            fault(
+                format!("`{}` is no regular expression: {error}", text.value),
+                text.span,
+            )
+        })
+}

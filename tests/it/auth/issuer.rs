@@ -1,0 +1,206 @@
+//! An issuer to test against: signs whatever it is told, counts who asks for its
+//! keys, rotates, fails and dawdles.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value as Json, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// A key and its public parts.
+pub(crate) struct Key {
+    pair: KeyPair,
+}
+
+impl Key {
+    pub(crate) fn generate() -> Self {
+        Self {
+            pair: KeyPair::generate(KeySize::Rsa2048).unwrap(),
+        }
+    }
+
+    pub(crate) fn jwk(&self, kid: &str) -> Json {
+        let public = self.pair.public_key();
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        json!({
+            "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid,
+            "n": encode(public.modulus().big_endian_without_leading_zero()),
+            "e": encode(public.exponent().big_endian_without_leading_zero()),
+        })
+    }
+
+    /// The public key as PEM, which HMAC confusion takes for a secret.
+    pub(crate) fn pem(&self) -> String {
+        let der =
+            AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(self.pair.public_key())
+                .unwrap();
+        let text = STANDARD.encode(der.as_ref());
+        let lines: Vec<&str> = (0..text.len())
+            .step_by(64)
+            .map(|at| &text[at..text.len().min(at + 64)])
+            .collect();
+        format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            lines.join("\n")
+        )
+    }
+
+    pub(crate) fn der(&self) -> Vec<u8> {
+        self.pair.public_key().as_ref().to_vec()
+    }
+
+    pub(crate) fn sign(&self, message: &str, algorithm: &str) -> Vec<u8> {
+        let encoding: &dyn aws_lc_rs::signature::RsaEncoding = match algorithm {
+            "RS512" => &RSA_PKCS1_SHA512,
+            "PS256" => &RSA_PSS_SHA256,
+            _ => &RSA_PKCS1_SHA256,
+        };
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        self.pair
+            .sign(
+                encoding,
+                &SystemRandom::new(),
+                message.as_bytes(),
+                &mut signature,
+            )
+            .unwrap();
+        signature
+    }
+
+    /// A token with any header and claims, signed as its `alg` says.
+    pub(crate) fn token(&self, header: &Json, claims: &Json) -> String {
+        self.token_of_text(&header.to_string(), &claims.to_string())
+    }
+
+    pub(crate) fn token_of_text(&self, header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", b64(header), b64(claims));
+        let algorithm = serde_json::from_str::<Json>(header)
+            .ok()
+            .and_then(|header| Some(header.get("alg")?.as_str()?.to_owned()))
+            .unwrap_or_default();
+        let signature = self.sign(&message, &algorithm);
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+pub(crate) fn b64(text: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(text)
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the issuer is outside of the gateway"
+    )]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// How an issuer answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Fine,
+    Error,
+    HangsUp,
+    Slow,
+    Redirects,
+    Huge,
+}
+
+pub(crate) struct Issuer {
+    pub(crate) url: String,
+    keys: Arc<Mutex<Vec<Json>>>,
+    mood: Arc<Mutex<Mood>>,
+    fetches: Arc<AtomicUsize>,
+}
+
+impl Issuer {
+    pub(crate) async fn start(keys: Vec<Json>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let issuer = Self {
+            url: url.clone(),
+            keys: Arc::new(Mutex::new(keys)),
+            mood: Arc::new(Mutex::new(Mood::Fine)),
+            fetches: Arc::new(AtomicUsize::new(0)),
+        };
+        let (keys, mood, fetches) = (
+            Arc::clone(&issuer.keys),
+            Arc::clone(&issuer.mood),
+            Arc::clone(&issuer.fetches),
+        );
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (keys, mood) = (Arc::clone(&keys), Arc::clone(&mood));
+                let (fetches, url) = (Arc::clone(&fetches), url.clone());
+                tokio::spawn(async move {
+                    let mut read = Vec::new();
+                    let mut chunk = [0; 1024];
+                    while !read.windows(4).any(|four| four == b"\r\n\r\n") {
+                        match stream.read(&mut chunk).await {
+                            Ok(length) if length > 0 => read.extend_from_slice(&chunk[..length]),
+                            _ => return,
+                        }
+                    }
+                    let head = String::from_utf8_lossy(&read).into_owned();
+                    let mood = *mood.lock().unwrap();
+                    let is_keys = head.contains("jwks");
+                    if is_keys {
+                        fetches.fetch_add(1, Ordering::SeqCst);
+                    }
+                    let body = if is_keys {
+                        json!({"keys": keys.lock().unwrap().clone()}).to_string()
+                    } else {
+                        json!({"issuer": url, "jwks_uri": format!("{url}/jwks.json")}).to_string()
+                    };
+                    let (status, extra, body) = match mood {
+                        Mood::Fine => ("200 OK", String::new(), body),
+                        Mood::Error => ("500 Oops", String::new(), body),
+                        Mood::HangsUp => return,
+                        Mood::Slow => {
+                            tokio::time::sleep(Duration::from_secs(5)).await;
+                            ("200 OK", String::new(), body)
+                        }
+                        Mood::Redirects => (
+                            "302 Found",
+                            format!("location: {url}/elsewhere/jwks.json\r\n"),
+                            String::new(),
+                        ),
+                        Mood::Huge => {
+                            let padded = format!("{body}{}", " ".repeat(200_000));
+                            ("200 OK", String::new(), padded)
+                        }
+                    };
+                    let answer = format!(
+                        "HTTP/1.1 {status}\r\n{extra}content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                        body.len()
+                    );
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        issuer
+    }
+
+    pub(crate) fn publish(&self, keys: Vec<Json>) {
+        *self.keys.lock().unwrap() = keys;
+    }
+
+    pub(crate) fn mood(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// How often the key set was asked for.
+    pub(crate) fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+}
