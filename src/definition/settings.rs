@@ -14,7 +14,8 @@ use super::rate_limits;
 use super::values::{self, get};
 use crate::model::settings::{
     ApiKeySettings, AuthorizerSettings, Durability, FunctionPlace, FunctionSettings,
-    IamUserSettings, QuotaPeriod, QuotaSettings, Settings, UsagePlanSettings, WhenDown,
+    IamUserSettings, QuotaPeriod, QuotaSettings, Settings, UsagePlanSettings, VpcLinkSettings,
+    WhenDown,
 };
 use crate::model::{AccessLog, ApiKind, Canary, MethodSettings, Spanned, Stage, Throttle};
 use crate::source::{Diagnostic, Diagnostics, FileId, Mapping, Node, Severity, Sources, Span};
@@ -44,10 +45,7 @@ pub const KEYS: [&str; 20] = [
 ];
 
 /// Keys whose names are fixed, and whose features come later.
-const LATER: [(&str, &str); 2] = [
-    ("vpcLinks", "VPC links (`vpcLinks`)"),
-    ("tls", "TLS (`tls`)"),
-];
+const LATER: [(&str, &str); 1] = [("tls", "TLS (`tls`)")];
 
 /// The folder that relative paths of a configuration start from: its own, absolute.
 pub fn base_directory(path: &Path) -> PathBuf {
@@ -188,6 +186,7 @@ impl Reader<'_> {
                 }
                 "trustedProxies" => self.trusted_proxies(node),
                 "admin" => self.admin(node),
+                "vpcLinks" => self.vpc_links(node),
                 "host" | "port" => self.findings.push(
                     Diagnostic::error(
                         "E0801",
@@ -789,6 +788,32 @@ impl Reader<'_> {
         authorizers
     }
 
+    fn vpc_links(&mut self, node: &Node) {
+        let entries = values::mapping(node, "`vpcLinks`", self.findings);
+        for (id, (span, node)) in entries.into_iter().flatten() {
+            let what = format!("`{id}` in `vpcLinks`");
+            let Some(fields) = values::mapping(node, &what, self.findings) else {
+                continue;
+            };
+            values::unknown_keys(fields, &["targets"], &what, Severity::Error, self.findings);
+            let listed = get(fields, "targets")
+                .and_then(|node| values::sequence(node, "`targets`", self.findings))
+                .unwrap_or_default();
+            let targets: Vec<_> = listed
+                .iter()
+                .filter_map(|node| self.url(node, "a target of a VPC link"))
+                .collect();
+            if listed.is_empty() {
+                self.error("E0831", *span, format!("{what} has no `targets`"));
+            }
+            let link = VpcLinkSettings {
+                targets,
+                span: *span,
+            };
+            self.settings.vpc_links.insert(id.clone(), link);
+        }
+    }
+
     fn api_keys(&mut self, node: &Node) {
         const API_KEY_KEYS: [&str; 4] = ["id", "name", "value", "enabled"];
         for node in values::sequence(node, "`apiKeys`", self.findings).unwrap_or_default() {
@@ -875,7 +900,7 @@ impl Reader<'_> {
                 .find(|known: &&IamUserSettings| known.access_key_id == user.access_key_id);
             if let Some(twin) = twin {
                 let finding = Diagnostic::error(
-                    "E0832",
+                    "E0842",
                     format!("two IAM users have the access key `{}`", user.access_key_id),
                 )
                 .at(user.span)
@@ -911,7 +936,7 @@ impl Reader<'_> {
         let (arn, expiration) = (text("userArn"), text("expiration"));
         let (Some(id), Some(secret)) = (id, secret) else {
             self.error(
-                "E0831",
+                "E0841",
                 node.span,
                 "an IAM user has an `accessKeyId` and a `secretAccessKey`",
             );
@@ -921,7 +946,7 @@ impl Reader<'_> {
             Some(arn) => {
                 if !is_caller_arn(&arn.value) {
                     self.error(
-                        "E0831",
+                        "E0841",
                         arn.span,
                         format!(
                             "`{}` is no user's ARN: arn:aws:iam::ACCOUNT:user/NAME, or a role's session: arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION",
@@ -941,7 +966,7 @@ impl Reader<'_> {
             let seconds = read.and_then(|time| u64::try_from(time.as_second()).ok());
             if seconds.is_none() {
                 self.error(
-                    "E0831",
+                    "E0841",
                     time.span,
                     format!("`{}` is no time: 2026-01-31T12:00:00Z", time.value),
                 );

@@ -13,7 +13,7 @@ use super::execution_log::ExecutionLog;
 use super::media_type::MediaTypes;
 use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
-use crate::base::id;
+use crate::base::{Body, id};
 use crate::model::ApiKind;
 
 /// What is the same for every request of an API and stage.
@@ -159,6 +159,48 @@ impl<'p> Exchange<'p> {
             caller: Caller::Anonymous,
             usage_identifier_key: None,
             authorizer: AuthorizerFacts::default(),
+            log: ExecutionLog::default(),
+            query: OnceLock::new(),
+        }
+    }
+
+    /// The same request as a backend is told of it: with another query, other
+    /// headers and, where one is given, another path.
+    pub fn rewritten(
+        &self,
+        path: Option<String>,
+        query: Option<String>,
+        headers: HeaderList,
+    ) -> Self {
+        let request = ReceivedRequest {
+            method: self.request.method.clone(),
+            path: self.request.path.clone(),
+            query,
+            headers,
+            version: self.request.version,
+            scheme: self.request.scheme,
+            host: self.request.host.clone(),
+            peer: self.request.peer,
+            local: self.request.local,
+            malformed: self.request.malformed,
+            body: Body::Empty,
+        };
+        Self {
+            api: self.api,
+            route: self.route,
+            request,
+            path: path.clone().unwrap_or_else(|| self.path.clone()),
+            path_with_stage: path.unwrap_or_else(|| self.path_with_stage.clone()),
+            path_parameters: self.path_parameters.clone(),
+            request_id: self.request_id.clone(),
+            extended_request_id: self.extended_request_id.clone(),
+            trace_id: self.trace_id.clone(),
+            received: self.received,
+            api_key: self.api_key.clone(),
+            caller: self.caller.clone(),
+            usage_identifier_key: self.usage_identifier_key.clone(),
+            authorizer: self.authorizer.clone(),
+            // Only REST APIs have execution logs.
             log: ExecutionLog::default(),
             query: OnceLock::new(),
         }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
@@ -49,6 +50,18 @@ impl FunctionsOptions {
 pub struct Function {
     name: String,
     place: Place,
+    /// An API has asked for it.
+    wanted: AtomicBool,
+}
+
+impl Function {
+    fn new(name: String, place: Place) -> Self {
+        Self {
+            name,
+            place,
+            wanted: AtomicBool::new(false),
+        }
+    }
 }
 
 enum Place {
@@ -238,7 +251,7 @@ impl Functions {
                         Place::Local(LocalFunction::new(key, settings, options.local()))
                     }
                 };
-                (key.clone(), Arc::new(Function { name, place }))
+                (key.clone(), Arc::new(Function::new(name, place)))
             })
             .collect();
         let aws = Arc::new(AwsConfig::new(options.aws.clone()));
@@ -273,11 +286,9 @@ impl Functions {
                 lambda: Arc::clone(&self.lambda),
                 arn: arn.clone(),
             };
-            Arc::new(Function {
-                name: arn.name.clone(),
-                place,
-            })
+            Arc::new(Function::new(arn.name.clone(), place))
         });
+        function.wanted.store(true, Ordering::Relaxed);
         FunctionRef {
             function,
             qualifier: arn.qualifier.clone(),
@@ -309,10 +320,7 @@ impl Functions {
     ) -> Result<FunctionRef, String> {
         let handler = self.handlers.find(name, directory)?;
         Ok(FunctionRef {
-            function: Arc::new(Function {
-                name: name.to_owned(),
-                place: Place::Handler(handler),
-            }),
+            function: Arc::new(Function::new(name.to_owned(), Place::Handler(handler))),
             qualifier: None,
         })
     }
@@ -325,9 +333,14 @@ impl Functions {
         futures_util::future::join_all(ending).await;
     }
 
-    /// What keeps configured functions from starting, as far as that is told
-    /// without starting them: the function's key and the reason.
+    /// What keeps the functions that were resolved from starting, as far as that
+    /// is told without starting them: the function's key and the reason.
     pub fn faults(&self) -> Vec<(&str, String)> {
+        let wanted = |key: &str| {
+            self.placed
+                .get(key)
+                .is_some_and(|function| function.wanted.load(Ordering::Relaxed))
+        };
         let missing = self
             .placed
             .iter()
@@ -338,7 +351,10 @@ impl Functions {
         let local = self
             .local()
             .filter_map(|(key, local)| Some((key, local.check().err()?)));
-        missing.chain(local).collect()
+        missing
+            .chain(local)
+            .filter(|(key, _)| wanted(key))
+            .collect()
     }
 
     fn local(&self) -> impl Iterator<Item = (&str, &Arc<LocalFunction>)> {

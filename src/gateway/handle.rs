@@ -9,6 +9,7 @@ use super::authorize::{authorize, no_route};
 use super::cache::{self, ResponseCache};
 use super::choose::{Choice, NoChoice, choose};
 use super::compression;
+use super::cors;
 use super::execution_log;
 use super::gateway_response::{http_error, rest_error, tell_limits};
 use super::rejection::Rejection;
@@ -61,6 +62,7 @@ pub(super) async fn handle(
         }
     });
     let mut exchange = Exchange::begin(facts_for(api), request, path, path_with_stage, received);
+    let malformed = malformed.or_else(|| over_size(&exchange));
     let refused = malformed.map(Rejection::Malformed).or(refused);
     let answered = match refused {
         Some(refused) => Err(refused),
@@ -92,6 +94,13 @@ async fn run<'p>(
     if api.endpoint_disabled {
         return Err(Rejection::EndpointDisabled);
     }
+    if let Some(response) = cors::preflight(api, exchange) {
+        return Ok(Answer {
+            response,
+            with_trace_id: false,
+            streams: false,
+        });
+    }
     let route = find(api, exchange)?;
     execution_log::begin(route, exchange, clock, logged);
     let body = authorize(route, exchange, body).await?;
@@ -116,6 +125,20 @@ fn misspelt(path: &str) -> Option<Malformed> {
         None => true,
     });
     bad.then_some(Malformed::RequestLine)
+}
+
+/// Whether the head is larger than an HTTP API takes: request line and header
+/// values together ("Amazon API Gateway quotas" for HTTP APIs).
+fn over_size(exchange: &Exchange<'_>) -> Option<Malformed> {
+    const MOST_BYTES: usize = 10_240;
+    if exchange.api.kind != ApiKind::Http {
+        return None;
+    }
+    let request = &exchange.request;
+    let query = request.query.as_ref().map_or(0, |query| query.len() + 1);
+    let line = request.method.as_str().len() + request.path.len() + query + "  HTTP/1.1".len();
+    let values: usize = request.headers.iter().map(|(_, value)| value.len()).sum();
+    (line + values > MOST_BYTES).then_some(Malformed::HeadersTooLarge)
 }
 
 /// Finds the route and what its variables matched.
@@ -286,6 +309,7 @@ fn finish(
         }
     };
     let headers = response.headers_mut();
+    cors::put_headers(api, exchange, headers);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);

@@ -8,6 +8,7 @@ mod authorize;
 mod cache;
 mod choose;
 mod compression;
+mod cors;
 mod execution_log;
 mod gateway_response;
 mod handle;

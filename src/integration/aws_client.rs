@@ -26,8 +26,8 @@ use tokio::sync::Mutex;
 
 use super::IntegrationError;
 use super::bounded_body::{PAYLOAD_LIMIT, read_whole};
-use super::client::HttpClient;
-use crate::base::Body;
+use super::client::{HttpClient, Trust};
+use crate::base::{Body, Clock};
 use crate::function::aws_config::{AwsConfig, EndpointOverride};
 
 /// Credentials of a role are taken anew this long before they expire.
@@ -246,7 +246,7 @@ impl AwsClient {
         let answer = self
             .inner
             .http
-            .send(request.map(Body::from), false)
+            .send(request.map(Body::from), Trust::Host)
             .await
             .map_err(IntegrationError::Network)?;
         let (parts, incoming) = answer.into_parts();
@@ -284,7 +284,7 @@ impl AwsClient {
         let usable = |credentials: &Credentials| {
             credentials
                 .expiry()
-                .is_none_or(|expiry| expiry > SystemTime::now() + BEFORE_EXPIRY)
+                .is_none_or(|expiry| expiry > now() + BEFORE_EXPIRY)
         };
         if let Some(credentials) = roles.get(role).filter(|credentials| usable(credentials)) {
             return Ok(credentials.clone());
@@ -304,6 +304,11 @@ impl AwsClient {
         roles.insert(role.to_owned(), credentials.clone());
         Ok(credentials)
     }
+}
+
+/// The time of signatures: a service refuses one that is minutes off.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Clock::System.since_epoch()
 }
 
 fn no_provider() -> IntegrationError {
@@ -336,7 +341,7 @@ fn sign_request(
         .identity(&identity)
         .region(region)
         .name(&service.signing_name)
-        .time(SystemTime::now())
+        .time(now())
         .settings(settings)
         .build()
         .map_err(|error| error.to_string())?

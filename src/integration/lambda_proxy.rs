@@ -8,6 +8,7 @@ use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
 
 use super::header_rules::{Backend, add_response_header, is_hop_header};
+use super::http_mapping::{RequestMapping, ResponseMapping};
 use super::lambda_stream::{self, Timed};
 use super::{Answer, IntegrationError};
 use crate::base::Body;
@@ -37,6 +38,10 @@ pub struct LambdaProxy {
     pub timeout: Duration,
     /// `responseTransferMode: STREAM` (REST).
     pub stream: bool,
+    /// `requestParameters` of an HTTP API.
+    pub mapping: RequestMapping,
+    /// `responseParameters` of an HTTP API.
+    pub response_mapping: ResponseMapping,
 }
 
 impl LambdaProxy {
@@ -50,10 +55,12 @@ impl LambdaProxy {
         exchange: &Exchange<'_>,
         body: Bytes,
     ) -> Result<Answer, IntegrationError> {
+        let rewritten = (!self.mapping.is_empty()).then(|| self.rewritten(exchange, &body));
+        let told = rewritten.as_ref().unwrap_or(exchange);
         let payload = match self.event {
-            EventKind::Rest => rest_event::proxy_event(exchange, &body),
-            EventKind::Http(PayloadFormat::V2) => http_event::event_v2(exchange, &body),
-            EventKind::Http(PayloadFormat::V1) => http_event::event_v1(exchange, &body),
+            EventKind::Rest => rest_event::proxy_event(told, &body),
+            EventKind::Http(PayloadFormat::V2) => http_event::event_v2(told, &body),
+            EventKind::Http(PayloadFormat::V1) => http_event::event_v1(told, &body),
         };
         let invocation = Invocation {
             payload: payload.into(),
@@ -94,8 +101,12 @@ impl LambdaProxy {
             name: name(),
             detail: malformed.to_string(),
         })?;
+        let response = self
+            .response_mapping
+            .apply(exchange, self.response(answer))
+            .await?;
         Ok(Answer {
-            response: self.response(answer),
+            response,
             with_trace_id: self.event == EventKind::Rest,
             streams: false,
         })
@@ -152,6 +163,15 @@ impl LambdaProxy {
             with_trace_id: true,
             streams: true,
         })
+    }
+
+    /// The request as the mappings make it.
+    fn rewritten<'p>(&self, exchange: &Exchange<'p>, body: &Bytes) -> Exchange<'p> {
+        let mapped = self.mapping.apply(exchange, Some(body));
+        let headers = mapped.header_list(exchange.headers());
+        let sent = exchange.request.query.as_deref().unwrap_or_default();
+        let query = Some(mapped.query(sent)).filter(|query| !query.is_empty());
+        exchange.rewritten(mapped.path, query, headers)
     }
 
     fn response(&self, answer: ProxyAnswer) -> Response<Body> {

@@ -11,6 +11,7 @@ pub mod content_handling;
 pub mod handler;
 pub mod header_rules;
 pub mod http_custom;
+pub mod http_mapping;
 pub mod http_proxy;
 pub mod lambda_custom;
 pub mod lambda_proxy;
@@ -19,6 +20,7 @@ pub mod mapping;
 pub mod mock;
 pub mod request_side;
 pub mod response_side;
+pub mod service_action;
 pub mod service_custom;
 pub mod templates;
 pub mod uri;
@@ -49,6 +51,8 @@ pub enum Integration {
     LambdaCustom(lambda_custom::LambdaCustom),
     /// `aws` for any other service.
     ServiceCustom(Box<service_custom::ServiceCustom>),
+    /// `aws_proxy` with `integrationSubtype`: a service action of an HTTP API.
+    ServiceAction(Box<service_action::ServiceAction>),
     /// `mock`.
     Mock(mock::Mock),
     /// `uri: local:NAME`: a handler of this program.
@@ -138,11 +142,12 @@ impl Integration {
     pub fn takes_streams(&self, exchange: &Exchange<'_>) -> bool {
         match self {
             Self::RestHttpProxy(proxy) => proxy.takes_streams(exchange),
-            Self::HttpApiProxy(_) => true,
+            Self::HttpApiProxy(proxy) => !proxy.mapping.needs_body(),
             Self::LambdaProxy(_)
             | Self::HttpCustom(_)
             | Self::LambdaCustom(_)
             | Self::ServiceCustom(_)
+            | Self::ServiceAction(_)
             | Self::Mock(_)
             | Self::Handler(_)
             | Self::Misconfigured { .. } => false,
@@ -166,6 +171,9 @@ impl Integration {
             Self::HttpCustom(integration) => integration.call(exchange, whole(body).await?).await,
             Self::LambdaCustom(integration) => integration.call(exchange, whole(body).await?).await,
             Self::ServiceCustom(integration) => {
+                integration.call(exchange, whole(body).await?).await
+            }
+            Self::ServiceAction(integration) => {
                 integration.call(exchange, whole(body).await?).await
             }
             Self::Mock(integration) => integration.call(exchange, &whole(body).await?),

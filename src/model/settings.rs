@@ -37,6 +37,8 @@ pub struct Settings {
     pub usage_plans: Vec<UsagePlanSettings>,
     /// Whose signatures count; absent where the configuration does not say.
     pub iam_users: Option<Vec<IamUserSettings>>,
+    /// What is behind a VPC link, by its id.
+    pub vpc_links: IndexMap<String, VpcLinkSettings>,
     /// `memory:`, `sqlite:PATH`, `redis://HOST:PORT`.
     pub store: Option<Spanned<String>>,
     /// How the store is used.
@@ -73,6 +75,7 @@ impl Default for Settings {
             api_keys: Vec::new(),
             usage_plans: Vec::new(),
             iam_users: None,
+            vpc_links: IndexMap::new(),
             store: None,
             store_options: StoreOptions::default(),
             rate_limits: Vec::new(),
@@ -180,6 +183,15 @@ pub enum FunctionPlace {
         /// `echo`.
         name: Spanned<String>,
     },
+}
+
+/// What a VPC link leads to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VpcLinkSettings {
+    /// Addresses that take turns, `http://127.0.0.1:9001`.
+    pub targets: Vec<Spanned<String>>,
+    /// The place of the entry.
+    pub span: Span,
 }
 
 /// Where an issuer's keys are.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cors::CorsPlan;
 use super::protection::Protections;
 use super::validation::Schemas;
 use super::{
@@ -142,6 +143,11 @@ fn compile_api(
             .minimum_compression_size
             .filter(|_| api.kind == ApiKind::Rest),
         canary,
+        cors: api
+            .cors
+            .as_ref()
+            .filter(|_| api.kind == ApiKind::Http)
+            .map(|cors| CorsPlan::compile(&cors.value)),
     }
 }
 
@@ -175,7 +181,6 @@ fn compile_route(
         ApiKind::Rest => stable_id(&format!("{}{}", api.id, route.path))[..6].to_owned(),
         ApiKind::Http => route_key.clone(),
     };
-    unsupported::report_route(route, diagnostics);
     let mut canary_integration = None;
     let caching = route
         .integration

@@ -6,6 +6,7 @@
 
 pub mod caching;
 mod compile;
+pub mod cors;
 pub mod gateway_response;
 mod integration;
 mod method_settings;
@@ -73,6 +74,8 @@ pub struct ApiPlan {
     pub minimum_compression_size: Option<u32>,
     /// The stage's canary.
     pub canary: Option<CanaryPlan>,
+    /// `x-amazon-apigateway-cors` (HTTP).
+    pub cors: Option<cors::CorsPlan>,
 }
 
 /// A stage's canary.

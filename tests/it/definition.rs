@@ -208,7 +208,7 @@ components:
     let pool = &api.authorizers["pool"];
     assert_eq!(pool.identity_sources[0].value, "method.request.header.Auth");
     assert!(
-        matches!(&pool.kind, AuthorizerKind::CognitoUserPools { provider_arns } if provider_arns[0].value == "arn:aws:cognito-idp:us-east-1:123456789012:userpool/Pool")
+        matches!(&pool.kind, AuthorizerKind::CognitoUserPools { provider_arns, .. } if provider_arns[0].value == "arn:aws:cognito-idp:us-east-1:123456789012:userpool/Pool")
     );
 }
 

@@ -5,7 +5,9 @@
 mod auth;
 mod cli;
 mod definition;
+mod events;
 mod gateway;
+mod http_api;
 mod limit;
 mod local_functions;
 mod rest;

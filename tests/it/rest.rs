@@ -89,6 +89,34 @@ async fn the_default_model_is_for_every_other_content_type() {
 }
 
 #[tokio::test]
+async fn models_are_found_by_every_address_that_aws_takes() {
+    for (reference, body, status) in [
+        ("#/definitions/Pet", r#"{"age": 1}"#, 400),
+        ("#/definitions/Empty", "[]", 400),
+        ("#/definitions/Error", r#"{"message": 1}"#, 400),
+        (
+            "https://apigateway.amazonaws.com/restapis/x/models/Pet",
+            r#"{"age": 1}"#,
+            400,
+        ),
+        ("#/definitions/Pet", r#"{"name": "Rex"}"#, 200),
+    ] {
+        let document = VALIDATED.replace(
+            "{$ref: '#/components/schemas/Pet'}",
+            &format!("{{$ref: '{reference}'}}"),
+        );
+        let gateway = rest(&document).spawn().await.unwrap();
+
+        assert_eq!(
+            post(&gateway, "application/json", body).await.0,
+            status,
+            "{reference} {body}"
+        );
+        gateway.shutdown().await;
+    }
+}
+
+#[tokio::test]
 async fn a_model_that_leads_nowhere_stops_the_start() {
     let document = VALIDATED.replace(
         "properties: {name: {type: string}",
@@ -237,5 +265,99 @@ async fn a_response_type_that_nobody_may_customize_stays() {
         assert_eq!(answer.status(), 413);
     }
     assert_eq!(get(&gateway, "/none").await.0, 498);
+    gateway.shutdown().await;
+}
+
+/// A REST API whose routes stream from a Node.js function, and one that does not.
+async fn streaming() -> (Running, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let code = r#"
+exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+  const { mode } = event.queryStringParameters || {};
+  if (mode === 'early') throw new Error('early');
+  if (mode === 'raw') { stream.write('no metadata'); stream.end(); return; }
+  stream = awslambda.HttpResponseStream.from(stream, {
+    statusCode: 201, headers: { 'x-own': '1', 'content-type': 'text/plain' }, cookies: ['a=1', 'b=2'],
+  });
+  stream.write('one ');
+  await new Promise((done) => setImmediate(done));
+  if (mode === 'late') throw new Error('late');
+  stream.write('two');
+  stream.end();
+});
+"#;
+    std::fs::write(folder.path().join("app.js"), code).unwrap();
+    let arn = "arn:aws:lambda:us-east-1:123456789012:function:flow";
+    let gateway = rest(&format!(
+        "paths:
+  /stream:
+    get:
+      x-amazon-apigateway-integration: {{type: aws_proxy, httpMethod: POST, responseTransferMode: STREAM, uri: 'arn:aws:apigateway:us-east-1:lambda:path/2021-11-15/functions/{arn}/response-streaming-invocations'}}
+  /buffered:
+    get:
+      x-amazon-apigateway-integration: {{type: aws_proxy, httpMethod: POST, uri: 'arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{arn}/invocations'}}
+"
+    ))
+    .config_text(format!(
+        "functions: {{flow: {{runtime: nodejs20.x, handler: app.handler, codeUri: '{}', timeout: 20}}}}",
+        folder.path().display()
+    ))
+    .spawn()
+    .await
+    .unwrap();
+    (gateway, folder)
+}
+
+#[tokio::test]
+async fn a_function_streams_status_headers_cookies_and_payload() {
+    let (gateway, _folder) = streaming().await;
+
+    for _ in 0..3 {
+        let answer = reqwest::get(format!("{}/stream", gateway.url()))
+            .await
+            .unwrap();
+
+        assert_eq!(answer.status(), 201);
+        assert_eq!(answer.headers()["x-own"], "1");
+        assert_eq!(answer.headers()["transfer-encoding"], "chunked");
+        assert_eq!(answer.headers().get_all("set-cookie").iter().count(), 2);
+        assert_eq!(answer.text().await.unwrap(), "one two");
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_with_a_stream_shows_by_when_it_does() {
+    let (gateway, _folder) = streaming().await;
+
+    assert_eq!(get(&gateway, "/stream?mode=early").await.0, 502);
+    assert_eq!(get(&gateway, "/stream?mode=raw").await.0, 500);
+    let late = reqwest::get(format!("{}/stream?mode=late", gateway.url()))
+        .await
+        .unwrap();
+    assert_eq!(late.status(), 201);
+    assert!(
+        late.bytes().await.is_err(),
+        "the answer ended as if it were whole"
+    );
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn of_a_stream_a_buffered_route_passes_status_and_headers_alone() {
+    let (gateway, _folder) = streaming().await;
+
+    let answer = reqwest::get(format!("{}/buffered", gateway.url()))
+        .await
+        .unwrap();
+
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            answer.headers()["x-own"].to_str().unwrap()
+        ),
+        (201, "1")
+    );
+    assert_eq!(answer.text().await.unwrap(), "");
     gateway.shutdown().await;
 }

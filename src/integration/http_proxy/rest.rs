@@ -68,7 +68,7 @@ impl HttpProxy {
                 is_binary_request(exchange),
                 self.content_handling,
             )?),
-            streaming => streaming,
+            streaming @ RequestBody::Streaming(_) => streaming,
         };
         let query = passed_query(exchange, &mapped.query);
         let uri = self
