@@ -32,6 +32,8 @@ pub mod plan;
 
 pub mod gateway;
 
+pub mod admin;
+
 pub mod server;
 
 pub mod cli;

@@ -37,7 +37,7 @@ impl Check {
         let mut loaded = load(&self.common)?;
         loaded.say_notes();
         // Compiled and thrown away: templates, patterns and functions have findings, too.
-        drop(loaded.assemble(None, None));
+        drop(loaded.assemble(None, None, None));
         if self.common.lenient {
             loaded.diagnostics.lenient();
         }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
 
+use crate::admin::AdminPort;
 use crate::definition::settings::{check_region, check_stage_name, check_stage_variable};
 use crate::model::ApiKind;
 
@@ -87,6 +88,14 @@ pub struct ServeOptions {
     #[arg(long, value_name = "URL", env = "TOLLGATE_LAMBDA_ENDPOINT")]
     pub lambda_endpoint: Option<String>,
 
+    /// Port of the control plane, on loopback; `off` for none [default: the gateway's port + 1, or a free one]
+    #[arg(long, value_name = "PORT", env = "TOLLGATE_ADMIN_PORT")]
+    pub admin_port: Option<AdminPortFlag>,
+
+    /// Leave out of answers whatever AWS does not send: Retry-After and RateLimit headers
+    #[arg(long, env = "TOLLGATE_STRICT_AWS")]
+    pub strict_aws: bool,
+
     /// How logs look
     #[arg(long, value_enum, value_name = "FORMAT", env = "TOLLGATE_LOG_FORMAT", default_value_t = LogFormat::Pretty)]
     pub log_format: LogFormat,
@@ -96,6 +105,47 @@ impl ServeOptions {
     /// The host that was asked for; `None` where nobody did, which is 127.0.0.1 and ::1.
     pub fn chosen_host(&self) -> Option<&str> {
         self.common.origins.get("host").map(|_| self.host.as_str())
+    }
+
+    /// The control plane's port beside a gateway at `port`: flag over configuration over default.
+    pub fn chosen_admin_port(&self, configured: Option<u16>, port: u16) -> AdminPort {
+        match (self.admin_port, configured) {
+            (Some(AdminPortFlag::Off), _) => AdminPort::Off,
+            (Some(AdminPortFlag::Port(port)), _) | (None, Some(port)) => AdminPort::Exactly(port),
+            (None, None) => AdminPort::Rather(port.checked_add(1).unwrap_or(0)),
+        }
+    }
+}
+
+/// `--admin-port`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminPortFlag {
+    /// No control plane.
+    Off,
+    /// This port; 0 takes a free one.
+    Port(u16),
+}
+
+impl FromStr for AdminPortFlag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            port => port
+                .parse()
+                .map(Self::Port)
+                .map_err(|_| "expected a port or `off`".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for AdminPortFlag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Port(port) => port.fmt(f),
+        }
     }
 }
 

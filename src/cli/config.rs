@@ -76,6 +76,12 @@ impl Config {
                 "lambda_endpoint",
                 json!(options.lambda_endpoint),
             ),
+            of_serve(
+                "adminPort",
+                "admin_port",
+                json!(options.admin_port.map(|port| port.to_string())),
+            ),
+            of_serve("strictAws", "strict_aws", json!(options.strict_aws)),
             of_serve("logFormat", "log_format", json!(log_format)),
         ]);
         settings

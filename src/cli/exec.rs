@@ -13,7 +13,8 @@ use crate::server::Listeners;
 
 /// Serve APIs while a command runs, and end with its exit code
 ///
-/// The command finds the gateway's address in TOLLGATE_URL. Without --port a
+/// The command finds the gateway's address in TOLLGATE_URL, the control plane's in
+/// TOLLGATE_ADMIN_URL. Without --port a
 /// free port is taken.
 #[derive(Args, Debug)]
 pub struct Exec {
@@ -34,37 +35,45 @@ impl Exec {
     /// Where there is nothing to read, no port, or the command cannot be started.
     pub(super) fn run(self) -> Result<ExitCode> {
         start_logs(self.options.log_format);
+        let runtime = runtime()?;
+        let inside = runtime.enter();
         let Some(ready) = Ready::prepare(&self.options)? else {
             return Ok(ExitCode::FAILURE);
         };
+        drop(inside);
         let port = match self.options.common.origins.get("port") {
             Some(_) => self.options.port,
             None => 0,
         };
-        runtime()?.block_on(async {
+        runtime.block_on(async {
             let listeners = Listeners::bind(self.options.chosen_host(), port).await?;
             let url = listeners
                 .addresses()
                 .first()
                 .map(|address| format!("http://{address}"));
+            let admin = ready.bind_admin(&self.options, &listeners).await?;
+            let admin_url = admin
+                .as_ref()
+                .map(|admin| format!("http://{}", admin.address()));
             let (stop, stopped) = oneshot::channel::<()>();
-            let serving = tokio::spawn(ready.serve(listeners, async {
+            let serving = tokio::spawn(ready.serve(listeners, admin, async {
                 // The sender is dropped when the command has ended.
                 let _ = stopped.await;
             }));
-            let status = run(&self.command, &url.unwrap_or_default()).await;
+            let status = run(&self.command, &url.unwrap_or_default(), admin_url).await;
             drop(stop);
-            serving.await.context("the gateway failed")?;
+            serving.await.context("the gateway failed")??;
             status.map(code)
         })
     }
 }
 
-async fn run(command: &[OsString], url: &str) -> Result<ExitStatus> {
+async fn run(command: &[OsString], url: &str, admin_url: Option<String>) -> Result<ExitStatus> {
     let (program, arguments) = command.split_first().context("no command was given")?;
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .env("TOLLGATE_URL", url)
+        .envs(admin_url.map(|url| ("TOLLGATE_ADMIN_URL", url)))
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("cannot start `{}`", program.display()))?;

@@ -14,6 +14,7 @@ pub mod routes;
 mod serve;
 mod signals;
 mod test_invoke;
+mod usage;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ pub enum Command {
     Render(render::Render),
     /// Print the effective settings and where each comes from
     Config(config::Config),
+    /// Print what the keys of usage plans have used
+    Usage(usage::Usage),
 }
 
 impl Cli {
@@ -85,6 +88,7 @@ impl Cli {
             Command::TestInvoke(command) => command.run(),
             Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Usage(command) => command.run(),
         }
     }
 }
@@ -97,6 +101,7 @@ impl Command {
             Self::Check(command) => &mut command.common,
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
+            Self::Usage(command) => &mut command.common,
             Self::TestInvoke(_) | Self::Render(_) => return None,
         })
     }

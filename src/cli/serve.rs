@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -10,12 +11,14 @@ use tracing_subscriber::EnvFilter;
 
 use super::common::LogFormat;
 use super::{Loaded, ServeOptions, load, print, routes, say, signals};
+use crate::admin::AdminListener;
 use crate::base::Clock;
 use crate::function::Functions;
 use crate::gateway::Gateway;
+use crate::limit::Limits;
 use crate::model::ApiKind;
 use crate::plan::Plan;
-use crate::server::{Extras, Listeners, Options, assemble, serve, service};
+use crate::server::{Beside, Extras, Listeners, Options, assemble, open_limits, serve, service};
 use crate::source::{Diagnostic, Severity};
 
 /// Serve APIs on this machine
@@ -38,16 +41,22 @@ impl Serve {
     /// Where there is nothing to read, or the port cannot be had.
     pub(super) fn run(self) -> Result<ExitCode> {
         start_logs(self.options.log_format);
+        let runtime = runtime()?;
+        let inside = runtime.enter();
         let Some(ready) = Ready::prepare(&self.options)? else {
             return Ok(ExitCode::FAILURE);
         };
-        runtime()?.block_on(async {
+        drop(inside);
+        runtime.block_on(async {
             let listeners = Listeners::bind(self.options.chosen_host(), self.options.port).await?;
+            let admin = ready.bind_admin(&self.options, &listeners).await?;
+            let admin_address = admin.as_ref().map(AdminListener::address);
+            let addresses = listeners.addresses();
             match self.options.log_format {
-                LogFormat::Json => print(&ready.json_line(listeners.addresses()))?,
-                LogFormat::Pretty => print(&ready.welcome(listeners.addresses()))?,
+                LogFormat::Json => print(&ready.json_line(addresses, admin_address))?,
+                LogFormat::Pretty => print(&ready.welcome(addresses, admin_address))?,
             }
-            ready.serve(listeners, signals::stop_asked()).await;
+            ready.serve(listeners, admin, signals::stop_asked()).await?;
             Ok(ExitCode::SUCCESS)
         })
     }
@@ -100,8 +109,17 @@ impl Ready {
                 .iter()
                 .for_each(|note| tracing::info!("{note}")),
         }
-        let (plan, functions) =
-            loaded.assemble(options.profile.clone(), options.lambda_endpoint.clone());
+        loaded.settings.strict_aws = options.strict_aws;
+        let limits = if loaded.diagnostics.has_errors() {
+            None
+        } else {
+            Some(Arc::new(open_limits(&loaded.settings, Clock::System)?))
+        };
+        let (plan, functions) = loaded.assemble(
+            options.profile.clone(),
+            options.lambda_endpoint.clone(),
+            limits,
+        );
         if options.common.lenient {
             loaded.diagnostics.lenient();
         }
@@ -134,15 +152,43 @@ impl Ready {
     }
 
     /// Serves until `stop` is done; then ends requests under way and functions.
-    pub(super) async fn serve(self, listeners: Listeners, stop: impl Future<Output = ()> + Send) {
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot be read.
+    pub(super) async fn serve(
+        self,
+        listeners: Listeners,
+        admin: Option<AdminListener>,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<()> {
         let gateway = Gateway::new(self.plan, Clock::System);
+        let beside = Beside::begin(&gateway, admin).await?;
         let ended = serve(listeners, service(gateway), Options::default(), stop).await;
         tracing::debug!(?ended, "stopped");
         self.functions.shutdown().await;
+        beside.end().await;
+        Ok(())
+    }
+
+    /// The control plane's socket, beside the gateway's.
+    ///
+    /// # Errors
+    ///
+    /// Where the port cannot be had.
+    pub(super) async fn bind_admin(
+        &self,
+        options: &ServeOptions,
+        listeners: &Listeners,
+    ) -> Result<Option<AdminListener>> {
+        let configured = self.loaded.settings.admin;
+        let port = listeners.addresses().first().map_or(0, SocketAddr::port);
+        let port = options.chosen_admin_port(configured.port, port);
+        Ok(AdminListener::bind(configured.host, port).await?)
     }
 
     /// The table of routes and where they are, for people.
-    fn welcome(&self, addresses: &[SocketAddr]) -> String {
+    fn welcome(&self, addresses: &[SocketAddr], admin: Option<SocketAddr>) -> String {
         let mut text = routes::table(&self.loaded.apis);
         let port = addresses.first().map_or(0, SocketAddr::port);
         for (index, api) in self.plan.apis.iter().enumerate() {
@@ -168,11 +214,16 @@ impl Ready {
                 _ => format!("\n{title} ({kind} API, stage {}): {address}\n", facts.stage),
             });
         }
+        if let Some(admin) = admin {
+            text.push_str(&format!(
+                "\nAPI keys and usage plans: aws apigateway … --endpoint-url http://{admin}\n"
+            ));
+        }
         text
     }
 
     /// Where it listens, for scripts: one line of JSON.
-    fn json_line(&self, addresses: &[SocketAddr]) -> String {
+    fn json_line(&self, addresses: &[SocketAddr], admin: Option<SocketAddr>) -> String {
         let port = addresses.first().map_or(0, SocketAddr::port);
         let apis: Vec<_> = self
             .plan
@@ -192,6 +243,7 @@ impl Ready {
         let line = json!({
             "message": "listening",
             "url": addresses.first().map(|address| format!("http://{address}")),
+            "admin": admin.map(|address| format!("http://{address}")),
             "addresses": addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
             "apis": apis,
         });
@@ -205,6 +257,7 @@ impl Loaded {
         &mut self,
         profile: Option<String>,
         lambda_endpoint: Option<String>,
+        limits: Option<Arc<Limits>>,
     ) -> (Plan, Functions) {
         let directories = self
             .definitions
@@ -219,6 +272,7 @@ impl Loaded {
             profile,
             lambda_endpoint,
             directories,
+            limits,
             ..Extras::default()
         };
         let (plan, functions) = assemble(&self.apis, &self.settings, extras, &mut self.diagnostics);

@@ -78,7 +78,8 @@ impl TestInvoke {
             ..Common::default()
         };
         let mut loaded = load(&common)?;
-        let (plan, functions) = loaded.assemble(self.profile.clone(), self.lambda_endpoint.clone());
+        let (plan, functions) =
+            loaded.assemble(self.profile.clone(), self.lambda_endpoint.clone(), None);
         loaded.diagnostics.sort();
         if loaded.say_findings(Severity::Warning) {
             return Ok(ExitCode::FAILURE);

@@ -180,13 +180,13 @@ impl Reader<'_> {
                 "usagePlans" => self.usage_plans(node),
                 "iam" => self.iam(node),
                 "store" => self.store(node),
-                "vpcLinks" => self.vpc_links(node),
                 "rateLimits" => {
                     self.settings.rate_limits =
                         rate_limits::read(node, "`rateLimits`", self.findings);
                 }
                 "trustedProxies" => self.trusted_proxies(node),
                 "admin" => self.admin(node),
+                "vpcLinks" => self.vpc_links(node),
                 "host" | "port" => self.findings.push(
                     Diagnostic::error(
                         "E0801",
@@ -900,7 +900,7 @@ impl Reader<'_> {
                 .find(|known: &&IamUserSettings| known.access_key_id == user.access_key_id);
             if let Some(twin) = twin {
                 let finding = Diagnostic::error(
-                    "E0834",
+                    "E0842",
                     format!("two IAM users have the access key `{}`", user.access_key_id),
                 )
                 .at(user.span)
@@ -936,7 +936,7 @@ impl Reader<'_> {
         let (arn, expiration) = (text("userArn"), text("expiration"));
         let (Some(id), Some(secret)) = (id, secret) else {
             self.error(
-                "E0833",
+                "E0841",
                 node.span,
                 "an IAM user has an `accessKeyId` and a `secretAccessKey`",
             );
@@ -946,7 +946,7 @@ impl Reader<'_> {
             Some(arn) => {
                 if !is_caller_arn(&arn.value) {
                     self.error(
-                        "E0833",
+                        "E0841",
                         arn.span,
                         format!(
                             "`{}` is no user's ARN: arn:aws:iam::ACCOUNT:user/NAME, or a role's session: arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION",
@@ -966,7 +966,7 @@ impl Reader<'_> {
             let seconds = read.and_then(|time| u64::try_from(time.as_second()).ok());
             if seconds.is_none() {
                 self.error(
-                    "E0833",
+                    "E0841",
                     time.span,
                     format!("`{}` is no time: 2026-01-31T12:00:00Z", time.value),
                 );
@@ -1199,7 +1199,12 @@ impl Reader<'_> {
                 "sqlite:{}",
                 self.settings.base_directory.join(path).display()
             ),
-            Some(("redis" | "rediss", rest)) if rest.starts_with("//") => store.value.clone(),
+            Some(("redis", rest)) if rest.starts_with("//") => store.value.clone(),
+            Some(("rediss", rest)) if rest.starts_with("//") => {
+                self.findings
+                    .push(Diagnostic::unsupported("Redis over TLS (`rediss://`)").at(store.span));
+                return;
+            }
             None if store.value == "memory" => "memory:".to_owned(),
             _ => {
                 self.error(

@@ -2,7 +2,7 @@
 
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::admit::admit;
 use super::authorize::{authorize, no_route};
@@ -21,6 +21,7 @@ use crate::event::{ApiFacts, Exchange, Malformed, PathParameter, ReceivedRequest
 use crate::function::{InvokeError, chain};
 use crate::integration::bounded_body::{BoundedBody, PAYLOAD_LIMIT, read_whole};
 use crate::integration::{Answer, IntegrationError, RequestBody, body_error};
+use crate::limit::Why;
 use crate::model::ApiKind;
 use crate::plan::{ApiPlan, Plan, RoutePlan};
 
@@ -390,6 +391,10 @@ fn log(exchange: &Exchange<'_>, rejection: &Rejection) {
         | Rejection::AuthorizerFailed(_)
         | Rejection::Internal(_) => {
             error!(method, path, request_id, status, "{}", chain(rejection));
+        }
+        // A flood of requests is refused without a flood of lines; the access log has each.
+        Rejection::Limited(refusal) if refusal.why != Why::StoreDown => {
+            debug!(method, path, request_id, status, "{refusal}");
         }
         _ => warn!(method, path, request_id, status, "{}", chain(rejection)),
     }

@@ -74,6 +74,18 @@ impl Refusal {
         Self { wait, ..self }
     }
 
+    /// The wait that a shared store names. It knows nothing of quotas' periods, and
+    /// not of buckets that never give a token.
+    pub(super) fn told(self, wait: Duration) -> Self {
+        let never = self
+            .policy
+            .is_some_and(|policy| policy.window == Duration::MAX || policy.quota == 0);
+        match self.why {
+            Why::Throttled if !never => self.after(wait),
+            _ => self,
+        }
+    }
+
     /// `Retry-After`: whole seconds, one at least; none where no retry will ever pass.
     pub fn retry_after(&self) -> Option<u64> {
         whole_seconds(self.wait)

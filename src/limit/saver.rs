@@ -169,18 +169,18 @@ impl Limits {
         for meter in &meters {
             meter.take_unsaved(&mut unsaved);
         }
-        if !unsaved.is_empty() {
-            if let Err(error) = self.store.add(unsaved.clone()).await {
-                for used in unsaved {
-                    let meter = meters
-                        .iter()
-                        .find(|meter| meter.plan() == used.plan && meter.key() == used.key);
-                    if let Some(meter) = meter {
-                        meter.bring_back(used);
-                    }
+        if !unsaved.is_empty()
+            && let Err(error) = self.store.add(unsaved.clone()).await
+        {
+            for used in unsaved {
+                let meter = meters
+                    .iter()
+                    .find(|meter| meter.plan() == used.plan && meter.key() == used.key);
+                if let Some(meter) = meter {
+                    meter.bring_back(used);
                 }
-                return Err(error);
             }
+            return Err(error);
         }
         self.saver.saved.send_replace(upto);
         Ok(())
@@ -192,10 +192,10 @@ impl Limits {
             return;
         };
         let revision = shared.revision();
-        if let Ok(Ok(revision)) = tokio::time::timeout(self.options.deadline, revision).await {
-            if revision != self.revision.load(Ordering::Acquire) {
-                self.reload().await;
-            }
+        if let Ok(Ok(revision)) = tokio::time::timeout(self.options.deadline, revision).await
+            && revision != self.revision.load(Ordering::Acquire)
+        {
+            self.reload().await;
         }
     }
 

@@ -35,10 +35,10 @@ pub struct Settings {
     pub api_keys: Vec<ApiKeySettings>,
     /// Usage plans.
     pub usage_plans: Vec<UsagePlanSettings>,
-    /// What is behind a VPC link, by its id.
-    pub vpc_links: IndexMap<String, VpcLinkSettings>,
     /// Whose signatures count; absent where the configuration does not say.
     pub iam_users: Option<Vec<IamUserSettings>>,
+    /// What is behind a VPC link, by its id.
+    pub vpc_links: IndexMap<String, VpcLinkSettings>,
     /// `memory:`, `sqlite:PATH`, `redis://HOST:PORT`.
     pub store: Option<Spanned<String>>,
     /// How the store is used.
@@ -74,8 +74,8 @@ impl Default for Settings {
             user_pools: IndexMap::new(),
             api_keys: Vec::new(),
             usage_plans: Vec::new(),
-            vpc_links: IndexMap::new(),
             iam_users: None,
+            vpc_links: IndexMap::new(),
             store: None,
             store_options: StoreOptions::default(),
             rate_limits: Vec::new(),

@@ -92,6 +92,7 @@ mod tests {
             request_models: IndexMap::new(),
             request_body_required: false,
             responses: IndexMap::new(),
+            rate_limits: Vec::new(),
             span: crate::source::Span::default(),
         }
     }

@@ -95,7 +95,7 @@ impl Protections {
                         "every request of a route with the authorizer `{name}` will get a 500: {}",
                         fault.reason
                     );
-                    diagnostics.push(Diagnostic::warning("W0912", message).at(fault.span));
+                    diagnostics.push(Diagnostic::warning("W0914", message).at(fault.span));
                     format!("authorizer `{name}`: {}", fault.reason)
                 });
                 (name.clone(), built)

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Compiler;
 use super::compile::route_key;
+use super::{Compiler, method_settings};
 use crate::event::ApiFacts;
 use crate::limit::bucket::{Bucket, Scope};
 use crate::limit::rate_limit::Rule;
@@ -24,7 +24,9 @@ pub(super) fn compile(
     let key = route_key(route);
     let endpoint = format!("{}/{}/{key}", facts.api_id, facts.stage);
     let throttle = match api.kind {
-        ApiKind::Rest => method_throttle(&settings.stage, route),
+        ApiKind::Rest => {
+            method_settings::effective(&settings.stage.method_settings, route).throttle
+        }
         ApiKind::Http => route_throttle(&settings.stage, &key),
     };
     let account = compiler.limits.account_bucket(settings);
@@ -67,23 +69,6 @@ fn method_key(route: &Route) -> String {
         route.path,
         route.method.as_deref().unwrap_or("ANY")
     )
-}
-
-/// `methodSettings`: the nearest entry that says it, each of rate and burst by itself.
-fn method_throttle(stage: &Stage, route: &Route) -> Throttle {
-    let method = route.method.as_deref().unwrap_or("ANY");
-    let keys = [
-        method_key(route),
-        format!("{}/*", route.path),
-        format!("*/{method}"),
-        "*/*".to_owned(),
-    ];
-    let mut throttle = Throttle::default();
-    for settings in keys.iter().filter_map(|key| stage.method_settings.get(key)) {
-        throttle.rate_limit = throttle.rate_limit.or(settings.throttle.rate_limit);
-        throttle.burst_limit = throttle.burst_limit.or(settings.throttle.burst_limit);
-    }
-    throttle
 }
 
 /// `routeSettings` over `defaultRouteSettings`.

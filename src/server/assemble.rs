@@ -15,6 +15,7 @@ use crate::model::Api;
 use crate::model::settings::Settings;
 use crate::plan::{Compiler, Plan, compile};
 use crate::source::Diagnostics;
+use crate::store::{self, StoreError};
 
 /// What the command line or the embedding program adds to the configuration.
 #[derive(Clone, Debug, Default)]
@@ -68,4 +69,19 @@ pub fn assemble(
     };
     let plan = compile(apis, &compiler, diagnostics);
     (plan, functions)
+}
+
+/// Opens the store that the configuration names, for limits that count in it.
+///
+/// # Errors
+///
+/// Where it cannot be opened.
+pub fn open_limits(settings: &Settings, clock: Clock) -> Result<Limits, StoreError> {
+    let address = settings
+        .store
+        .as_ref()
+        .map_or("memory:", |store| &store.value);
+    let options = settings.store_options;
+    let store = store::open(address, options)?;
+    Ok(Limits::with_store(clock, store, options))
 }

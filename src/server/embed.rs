@@ -8,8 +8,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::assemble::{Extras, assemble};
-use super::{BindError, Ended, Listeners, Options, serve};
+use super::assemble::{Extras, assemble, open_limits};
+use super::{Beside, BindError, Ended, Listeners, Options, serve};
+use crate::admin::{AdminListener, AdminPort, BindAdminError};
 use crate::base::Clock;
 use crate::definition::{openapi, settings};
 use crate::function::Functions;
@@ -17,6 +18,7 @@ use crate::function::handler::Handler;
 use crate::gateway::Gateway;
 use crate::model::settings::Settings;
 use crate::source::{Diagnostics, FileId, Sources};
+use crate::store::StoreError;
 
 impl Gateway {
     /// Begins a gateway from a definition, to embed it in a program or a test.
@@ -65,6 +67,8 @@ pub struct Builder {
     clock: Clock,
     port: u16,
     lenient: bool,
+    strict_aws: bool,
+    admin: Option<AdminPort>,
     options: Options,
 }
 
@@ -85,6 +89,12 @@ pub enum BuildError {
     /// The port cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The control plane's port cannot be had.
+    #[error(transparent)]
+    BindAdmin(#[from] BindAdminError),
+    /// The store cannot be opened or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Builder {
@@ -152,6 +162,20 @@ impl Builder {
         self
     }
 
+    /// Answers carry nothing that AWS's do not.
+    #[must_use]
+    pub fn strict_aws(mut self) -> Self {
+        self.strict_aws = true;
+        self
+    }
+
+    /// Serves the control plane, too; by default it is off.
+    #[must_use]
+    pub fn admin_port(mut self, port: AdminPort) -> Self {
+        self.admin = Some(port);
+        self
+    }
+
     /// How patient and how generous the listener is.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
@@ -169,6 +193,9 @@ impl Builder {
         let listeners = Listeners::bind(Some("127.0.0.1"), self.port).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let address = listeners.addresses().first().copied();
+        let admin = AdminListener::bind(None, self.admin.unwrap_or(AdminPort::Off)).await?;
+        let admin_address = admin.as_ref().map(AdminListener::address);
+        let beside = Beside::begin(&gateway, admin).await?;
         let service = service(gateway.clone());
         let shutdown = async move {
             // A dropped sender means stop as well.
@@ -179,6 +206,8 @@ impl Builder {
             gateway,
             functions,
             address,
+            admin_address,
+            beside: Some(beside),
             stop: Some(stop),
             task: Some(task),
         })
@@ -188,12 +217,13 @@ impl Builder {
         let mut sources = Sources::new();
         let mut findings = Diagnostics::default();
         let mut extras = self.extras.clone();
-        let settings = match &self.config {
+        let mut settings = match &self.config {
             None => Settings::default(),
             Some(text) => add(&mut sources, text, "tollgate.yaml", &mut findings)
                 .map(|file| settings::read(&sources, file, &mut findings).settings)
                 .unwrap_or_default(),
         };
+        settings.strict_aws |= self.strict_aws;
         let mut apis = Vec::new();
         for definition in &self.definitions {
             let Some(file) = add(&mut sources, definition, "openapi.yaml", &mut findings) else {
@@ -203,6 +233,9 @@ impl Builder {
                 apis.push(api);
                 extras.directories.push(directory(definition));
             }
+        }
+        if !findings.has_errors() {
+            extras.limits = Some(Arc::new(open_limits(&settings, self.clock.clone())?));
         }
         let (plan, functions) = assemble(&apis, &settings, extras, &mut findings);
         if self.lenient {
@@ -254,6 +287,8 @@ pub struct Running {
     gateway: Gateway,
     functions: Functions,
     address: Option<SocketAddr>,
+    admin_address: Option<SocketAddr>,
+    beside: Option<Beside>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<Ended>>,
 }
@@ -266,6 +301,12 @@ impl Running {
             .unwrap_or_default()
     }
 
+    /// Where the control plane answers, if it does.
+    pub fn admin_url(&self) -> Option<String> {
+        self.admin_address
+            .map(|address| format!("http://{address}"))
+    }
+
     /// The gateway behind it.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
@@ -275,9 +316,13 @@ impl Running {
     pub fn shutdown(mut self) -> impl Future<Output = ()> + Send {
         drop(self.stop.take());
         let (task, functions) = (self.task.take(), self.functions.clone());
+        let beside = self.beside.take();
         async move {
             if let Some(task) = task {
                 let _ = task.await;
+            }
+            if let Some(beside) = beside {
+                beside.end().await;
             }
             functions.shutdown().await;
         }

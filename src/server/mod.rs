@@ -17,6 +17,7 @@ mod accept;
 mod alarm;
 mod assemble;
 mod authority;
+mod beside;
 mod chunked;
 mod connection;
 mod embed;
@@ -27,7 +28,8 @@ mod recorder;
 mod stall;
 
 pub use accept::{Ended, serve};
-pub use assemble::{Extras, assemble};
+pub use assemble::{Extras, assemble, open_limits};
+pub use beside::Beside;
 pub use embed::{BuildError, Builder, Running, service};
 pub use listen::{BindError, Listeners};
 pub use options::Options;

@@ -10,14 +10,41 @@
 //! A [`Store`] knows nothing of what its records mean: that is `limit`'s business.
 
 pub mod memory;
+pub mod redis;
+pub mod sqlite;
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::model::settings::{Durability, StoreOptions};
+
+/// Opens the store of an address: `memory:`, `sqlite:PATH`, `redis://HOST:PORT`.
+///
+/// A Redis that is not there is no error: it may come later.
+///
+/// # Errors
+///
+/// Where a file cannot be opened, or the address is none.
+pub fn open(address: &str, options: StoreOptions) -> Result<Box<dyn Store>, StoreError> {
+    match address.split_once(':') {
+        Some(("sqlite", path)) => {
+            let strict = options.durability == Durability::Strict;
+            let store = sqlite::SqliteStore::open(Path::new(path), strict)?;
+            Ok(Box::new(store))
+        }
+        Some(("redis", _)) => Ok(Box::new(redis::RedisStore::open(
+            address,
+            options.deadline,
+        )?)),
+        _ => Ok(Box::new(memory::MemoryStore::default())),
+    }
+}
 
 /// What a store will have done, or found.
 pub type Waiting<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;

@@ -154,6 +154,7 @@ impl Sent {
 
     fn with_event<T>(&self, read: impl FnOnce(&Exchange<'_>, &Bytes) -> T) -> T {
         let api = ApiFacts {
+            trusted_proxies: Vec::new(),
             canary: None,
             kind: ApiKind::Http,
             api_id: "a1b2c3d4e5".to_owned(),

@@ -8,6 +8,7 @@ mod definition;
 mod events;
 mod gateway;
 mod http_api;
+mod limit;
 mod local_functions;
 mod rest;
 mod rooms;
