@@ -24,16 +24,15 @@ impl IdentitySource {
         let text = text.trim();
         let text = text.strip_prefix('$').unwrap_or(text);
         let text = text.strip_prefix("method.").unwrap_or(text);
-        let kinds: [(&str, fn(String) -> Self); 4] = [
-            ("request.header.", Self::Header),
-            ("request.querystring.", Self::Query),
-            ("stageVariables.", Self::StageVariable),
-            ("context.", Self::Context),
-        ];
-        kinds.iter().find_map(|(prefix, make)| {
+        let name_after = |prefix: &str| {
             let name = text.strip_prefix(prefix)?;
-            (!name.is_empty()).then(|| make(name.to_owned()))
-        })
+            (!name.is_empty()).then(|| name.to_owned())
+        };
+        name_after("request.header.")
+            .map(Self::Header)
+            .or_else(|| name_after("request.querystring.").map(Self::Query))
+            .or_else(|| name_after("stageVariables.").map(Self::StageVariable))
+            .or_else(|| name_after("context.").map(Self::Context))
     }
 
     /// What stands there; several values are joined by commas. `None` where

@@ -961,7 +961,7 @@ impl Reader<'_> {
                 self.settings.account_id, id.value
             ),
         };
-        let expiration = expiration.and_then(|time| {
+        let expiration = expiration.map(|time| {
             let read = time.value.parse::<jiff::Timestamp>().ok();
             let seconds = read.and_then(|time| u64::try_from(time.as_second()).ok());
             if seconds.is_none() {
@@ -972,7 +972,7 @@ impl Reader<'_> {
                 );
             }
             // A time that cannot be read is over.
-            Some(seconds.unwrap_or(0))
+            seconds.unwrap_or(0)
         });
         let policies = get(fields, "policies").map(|node| {
             values::sequence(node, "`policies` of an IAM user", self.findings)

@@ -248,11 +248,14 @@ impl Issuer {
     }
 }
 
+/// An issuer's name, and where its keys are.
+type Identity = (String, Location);
+
 /// All issuers of a gateway, each once: APIs and plans that name the same one
 /// share its keys. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Issuers {
-    known: Arc<Mutex<HashMap<(String, Location), Arc<Issuer>>>>,
+    known: Arc<Mutex<HashMap<Identity, Arc<Issuer>>>>,
 }
 
 impl Issuers {
