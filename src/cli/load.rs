@@ -305,7 +305,7 @@ fn effective(
     add("apiId", words(&ids), None);
     let stages: Vec<String> = apis
         .iter()
-        .map(|api| settings::stage_of(settings, api.kind).name)
+        .map(|api| settings::stage_of(settings, api).name)
         .collect();
     add("stage.name", words(&stages), flag("stage"));
     let variables_origin = flag("stage_variables");

@@ -191,7 +191,7 @@ fn function_of(uri: &str) -> Option<(String, Option<String>)> {
 pub fn json_of(apis: &[Api], settings: &Settings) -> Json {
     let mut rows: Vec<([String; 4], Json)> = Vec::new();
     for api in apis {
-        let stage = stage_of(settings, api.kind);
+        let stage = stage_of(settings, api);
         for route in &api.routes {
             let object = route_object(api, route, &stage);
             let key = [

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{ApiPlan, GatewayResponses, Plan, RoutePlan, Router, integration, unsupported};
 use crate::base::id::stable_id;
+use crate::definition::settings::stage_of;
 use crate::event::media_type::MediaTypes;
 use crate::event::{ApiFacts, RouteFacts};
 use crate::function::Functions;
@@ -39,10 +40,9 @@ pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnost
             .get(index)
             .map_or(Path::new("."), |path| path.as_path());
         let compiled = compile_api(api, compiler, directory, diagnostics);
-        let twin = plan
-            .apis
-            .iter()
-            .any(|other: &ApiPlan| other.facts.api_id == compiled.facts.api_id);
+        let twin = plan.apis.iter().any(|other: &ApiPlan| {
+            other.facts.api_id == compiled.facts.api_id && other.facts.stage == compiled.facts.stage
+        });
         if twin {
             let message = format!(
                 "two APIs have the id `{}`, so one of them cannot be reached",
@@ -63,21 +63,18 @@ fn compile_api(
     diagnostics: &mut Diagnostics,
 ) -> ApiPlan {
     let settings = compiler.settings;
-    let stage = settings
-        .stage_name
-        .clone()
-        .unwrap_or_else(|| default_stage(api.kind).to_owned());
+    let stage = stage_of(settings, api);
     let facts = ApiFacts {
         kind: api.kind,
         api_id: api.id.clone(),
         account_id: settings.account_id.clone(),
         region: settings.region.clone(),
-        deployment_id: stable_id(&format!("{}/{stage}", api.id))[..6].to_owned(),
-        stage,
-        stage_variables: settings.stage.variables.clone(),
+        deployment_id: stable_id(&format!("{}/{}", api.id, stage.name))[..6].to_owned(),
+        stage: stage.name.clone(),
+        stage_variables: stage.variables.clone(),
         binary_media_types: MediaTypes::new(api.binary_media_types.iter().map(String::as_str)),
     };
-    unsupported::report_api(api, settings, diagnostics);
+    unsupported::report_api(api, &stage, settings, diagnostics);
     let mut router = Router::new(api.kind);
     let mut routes = Vec::with_capacity(api.routes.len());
     for route in &api.routes {
@@ -167,14 +164,6 @@ fn variables(path: &str) -> Vec<String> {
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| name.trim_end_matches('+').to_owned())
         .collect()
-}
-
-/// The stage that is served where none is named.
-pub(crate) fn default_stage(kind: ApiKind) -> &'static str {
-    match kind {
-        ApiKind::Rest => "dev",
-        ApiKind::Http => "$default",
-    }
 }
 
 /// The integration timeout where none is set: 29 s (REST) and 30 s (HTTP)

@@ -2,11 +2,16 @@
 //! passed over. A route whose protection cannot be built lets nobody pass.
 
 use crate::model::settings::Settings;
-use crate::model::{Api, Authorization, Route};
+use crate::model::{Api, Authorization, Route, Stage};
 use crate::source::{Diagnostic, Diagnostics, Span};
 
 /// Reports what concerns the whole API.
-pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagnostics) {
+pub(super) fn report_api(
+    api: &Api,
+    stage: &Stage,
+    settings: &Settings,
+    diagnostics: &mut Diagnostics,
+) {
     let mut report =
         |feature: &str, span: Span| diagnostics.push(Diagnostic::unsupported(feature).at(span));
     if let Some(policy) = &api.policy {
@@ -24,7 +29,6 @@ pub(super) fn report_api(api: &Api, settings: &Settings, diagnostics: &mut Diagn
     for plan in &settings.usage_plans {
         report("usage plan", plan.span);
     }
-    let stage = &settings.stage;
     if !stage.method_settings.is_empty() {
         report("stage.methodSettings", api.span);
     }
