@@ -7,4 +7,5 @@
 mod intrinsics;
 pub mod openapi;
 pub mod settings;
+pub mod template;
 mod values;
