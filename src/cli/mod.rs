@@ -9,6 +9,7 @@ pub mod common;
 mod config;
 mod exec;
 pub mod load;
+mod render;
 pub mod routes;
 mod serve;
 mod signals;
@@ -43,6 +44,8 @@ pub enum Command {
     Check(check::Check),
     /// Print the routes of API definitions
     Routes(routes::Routes),
+    /// Render a mapping template, or check files of cases
+    Render(render::Render),
     /// Print the effective settings and where each comes from
     Config(config::Config),
 }
@@ -56,12 +59,11 @@ impl Cli {
             Ok(cli) => cli,
             Err(error) => error.format(&mut definition).exit(),
         };
-        if let Some((name, matches)) = matches.subcommand() {
-            if let (Some(command), Some(common)) =
+        if let Some((name, matches)) = matches.subcommand()
+            && let (Some(command), Some(common)) =
                 (definition.find_subcommand(name), cli.command.common())
-            {
-                common.origins = common::Origins::of(command, matches);
-            }
+        {
+            common.origins = common::Origins::of(command, matches);
         }
         cli
     }
@@ -77,6 +79,7 @@ impl Cli {
             Command::Exec(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Routes(command) => command.run(),
+            Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
         }
     }
@@ -90,6 +93,7 @@ impl Command {
             Self::Check(command) => &mut command.common,
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
+            Self::Render(_) => return None,
         })
     }
 }

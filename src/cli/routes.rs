@@ -88,7 +88,8 @@ pub(super) fn aligned<const N: usize>(heading: [&str; N], rows: &[[String; N]]) 
     let mut widths = [0; N];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line.iter()) {
-            *width = (*width).max(cell.chars().count());
+            // One very long cell does not push the rest of every line away.
+            *width = (*width).max(cell.chars().count().min(72));
         }
     }
     let mut text = String::new();
@@ -96,7 +97,7 @@ pub(super) fn aligned<const N: usize>(heading: [&str; N], rows: &[[String; N]]) 
         let mut written = String::new();
         for (width, cell) in widths.iter().zip(line.iter()) {
             written.push_str(cell);
-            let blanks = width + 2 - cell.chars().count();
+            let blanks = (width + 2).saturating_sub(cell.chars().count()).max(2);
             written.extend(std::iter::repeat_n(' ', blanks));
         }
         text.push_str(written.trim_end());
@@ -297,10 +298,10 @@ fn integration_object(integration: &Integration, is_rest: bool) -> Json {
     object.insert("type".to_owned(), json!(integration.kind.as_str()));
     if let Some(subtype) = &integration.subtype {
         object.insert("subtype".to_owned(), json!(subtype.value));
-    } else if integration.kind != IntegrationKind::Mock {
-        if let Some(uri) = &integration.uri {
-            put_uri(&mut object, uri);
-        }
+    } else if integration.kind != IntegrationKind::Mock
+        && let Some(uri) = &integration.uri
+    {
+        put_uri(&mut object, uri);
     }
     if let (false, Some(version)) = (is_rest, &integration.payload_format_version) {
         object.insert("payloadFormatVersion".to_owned(), json!(version.value));

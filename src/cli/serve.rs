@@ -212,7 +212,7 @@ impl Loaded {
         let (plan, functions) = assemble(&self.apis, &self.settings, extras, &mut self.diagnostics);
         for (key, why) in functions.faults() {
             let message = format!("the function `{key}` cannot be started: {why}");
-            let mut finding = Diagnostic::warning("W0510", message);
+            let mut finding = Diagnostic::warning("W0910", message);
             if let Some(settings) = self.settings.functions.get(key) {
                 finding = finding.at(settings.span);
             }

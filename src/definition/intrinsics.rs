@@ -206,10 +206,11 @@ impl Environment {
                 return Ok(self.function(function, None));
             }
             // SAM calls the alias of `AutoPublishAlias: live` `FunctionAliaslive`, and its Ref is an ARN.
-            if let Some((function, alias)) = name.rsplit_once("Alias") {
-                if !function.is_empty() && !alias.is_empty() {
-                    return Ok(self.function(function, Some(alias)));
-                }
+            if let Some((function, alias)) = name.rsplit_once("Alias")
+                && !function.is_empty()
+                && !alias.is_empty()
+            {
+                return Ok(self.function(function, Some(alias)));
             }
         }
         Ok(name.to_owned())

@@ -1056,6 +1056,10 @@ fn seconds(
 }
 
 /// Whether a text can be a region: it becomes part of host names and ARNs.
+///
+/// # Errors
+///
+/// Words on what is wrong with it.
 pub fn check_region(region: &str) -> Result<(), String> {
     let valid = !region.is_empty()
         && region.len() <= 32
@@ -1070,6 +1074,10 @@ pub fn check_region(region: &str) -> Result<(), String> {
 }
 
 /// Whether a text can be a stage's name ("CreateStage": letters, digits, hyphens and underscores).
+///
+/// # Errors
+///
+/// Words on what is wrong with it.
 pub fn check_stage_name(name: &str) -> Result<(), String> {
     let valid = !name.is_empty()
         && name.len() <= 128
@@ -1086,6 +1094,10 @@ pub fn check_stage_name(name: &str) -> Result<(), String> {
 }
 
 /// Whether a stage variable is one that AWS takes ("Amazon API Gateway quotas").
+///
+/// # Errors
+///
+/// Words on what is wrong with it.
 pub fn check_stage_variable(name: &str, value: &str) -> Result<(), String> {
     let valid = !name.is_empty()
         && name.len() <= 64

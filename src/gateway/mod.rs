@@ -1,6 +1,6 @@
 //! One request from match to answer.
 //!
-//! [`Gateway::answer`] is what a listener calls; [`handle`] lists the phases in
+//! [`Gateway::answer`] is what a listener calls; `handle` lists the phases in
 //! AWS's order.
 
 mod choose;

@@ -73,7 +73,7 @@ impl http_body::Body for BoundedBody {
                     None => Poll::Ready(Some(Err(BoundError::TooLarge(self.limit).into()))),
                 }
             }
-            other => other,
+            ended @ Poll::Ready(_) => ended,
         }
     }
 

@@ -49,7 +49,7 @@ pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnost
                 compiled.facts.api_id
             );
             let help = "give one of the documents another `info.title`";
-            diagnostics.push(Diagnostic::error("E0504", message).at(api.span).help(help));
+            diagnostics.push(Diagnostic::error("E0904", message).at(api.span).help(help));
         }
         plan.apis.push(compiled);
     }
@@ -83,7 +83,7 @@ fn compile_api(
             .is_err()
         {
             let message = format!("the route {} is there twice", route_key(route));
-            diagnostics.push(Diagnostic::error("E0503", message).at(route.span));
+            diagnostics.push(Diagnostic::error("E0903", message).at(route.span));
             continue;
         }
         routes.push(compile_route(

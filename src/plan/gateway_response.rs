@@ -89,7 +89,7 @@ impl CustomResponse {
                     Ok(code) if (200..600).contains(&status.value) => Some(code),
                     _ => {
                         let message = format!("`{}` is no HTTP status", status.value);
-                        diagnostics.push(Diagnostic::error("E0501", message).at(status.span));
+                        diagnostics.push(Diagnostic::error("E0901", message).at(status.span));
                         None
                     }
                 });
@@ -98,7 +98,7 @@ impl CustomResponse {
             .filter_map(|(target, source)| {
                 let header = compile_header(target, source);
                 if let Err(message) = &header {
-                    diagnostics.push(Diagnostic::error("E0502", message.clone()).at(source.span));
+                    diagnostics.push(Diagnostic::error("E0902", message.clone()).at(source.span));
                 }
                 header.ok()
             })

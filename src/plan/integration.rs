@@ -62,7 +62,7 @@ impl Compile<'_> {
         };
         compiled.unwrap_or_else(|Fault { reason, span }| {
             let message = format!("every request of this route will get a 500: {reason}");
-            diagnostics.push(Diagnostic::warning("W0505", message).at(span));
+            diagnostics.push(Diagnostic::warning("W0905", message).at(span));
             Integration::Misconfigured { reason }
         })
     }
@@ -249,7 +249,7 @@ impl Compile<'_> {
                 Ok(pattern) => Some(pattern),
                 Err(error) => {
                     let message = format!("`{}` is no regular expression: {error}", text.value);
-                    diagnostics.push(Diagnostic::error("E0506", message).at(text.span));
+                    diagnostics.push(Diagnostic::error("E0906", message).at(text.span));
                     return None;
                 }
             },
@@ -259,7 +259,7 @@ impl Compile<'_> {
             match compile_response_header(target, &source.value) {
                 Ok(header) => headers.push(header),
                 Err(message) => {
-                    diagnostics.push(Diagnostic::error("E0502", message).at(source.span));
+                    diagnostics.push(Diagnostic::error("E0902", message).at(source.span));
                 }
             }
         }
@@ -381,7 +381,7 @@ fn compile_templates(
     for (media_type, text) in texts {
         if let Err(error) = templates.add(media_type, &text.value) {
             let message = format!("the mapping template for {media_type} cannot be read: {error}");
-            diagnostics.push(Diagnostic::error("E0508", message).at(text.span));
+            diagnostics.push(Diagnostic::error("E0908", message).at(text.span));
         }
     }
     templates

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::json;
 
 use super::{Diagnostic, Severity, Sources, Span};
@@ -33,7 +33,6 @@ pub fn draw(finding: &Diagnostic, sources: &Sources, colour: bool) -> String {
         .map(|(span, words)| (Excerpt::of(*span, sources), words.as_str()))
         .collect();
     if let Some(excerpt) = &primary {
-        // Further places on neighbouring lines of the same file share the picture.
         group = excerpt.element(
             group,
             AnnotationKind::Primary,
@@ -51,7 +50,11 @@ pub fn draw(finding: &Diagnostic, sources: &Sources, colour: bool) -> String {
     } else {
         Renderer::plain()
     };
-    renderer.render(&[group])
+    let mut drawn = renderer.render(&[group]);
+    for excerpt in primary.iter().chain(related.iter().map(|(one, _)| one)) {
+        excerpt.correct_column(&mut drawn);
+    }
+    drawn
 }
 
 /// A finding as one JSON object on one line: `severity`, `code`, `message`, and
@@ -74,10 +77,10 @@ pub fn json_line(finding: &Diagnostic, sources: &Sources) -> String {
             "excerpt": Excerpt::of(span, sources).text,
         })
     };
-    if let (Some(span), Some(object)) = (finding.span, object.as_object_mut()) {
-        if let serde_json::Value::Object(fields) = place(span) {
-            object.extend(fields);
-        }
+    if let (Some(span), Some(object)) = (finding.span, object.as_object_mut())
+        && let serde_json::Value::Object(fields) = place(span)
+    {
+        object.extend(fields);
     }
     if let Some(help) = &finding.help {
         object["help"] = json!(help);
@@ -150,18 +153,18 @@ impl Excerpt {
         }
         let snippet = Snippet::source(self.text.as_str())
             .line_start(self.line)
+            .path(self.path.as_str())
             .annotation(mark);
-        if self.whole {
-            group.element(snippet.path(self.path.as_str()))
-        } else {
-            // The picture starts within the line, so its own column would be wrong.
-            group
-                .element(
-                    Origin::path(self.path.as_str())
-                        .line(self.line)
-                        .char_column(self.column),
-                )
-                .element(snippet)
+        group.element(snippet)
+    }
+
+    /// The picture of a long line starts within it, so that its own column is wrong.
+    fn correct_column(&self, drawn: &mut String) {
+        if !self.whole {
+            let column = self.text[..self.mark.start].chars().count() + 1;
+            let place = format!("{}:{}:", self.path, self.line);
+            let right = format!("{place}{}", self.column);
+            *drawn = drawn.replacen(&format!("{place}{column}"), &right, 1);
         }
     }
 }
@@ -212,8 +215,21 @@ mod tests {
             .related(first, "first time")
             .help("remove one of them");
 
-        assert_snapshot!(draw(&finding, &sources, false), @"");
-        assert_snapshot!(json_line(&finding, &sources), @"");
+        assert_snapshot!(draw(&finding, &sources, false), @r"
+error[E0103]: the key `get` stands here twice
+ --> api.yaml:5:5
+  |
+5 |     get: {}
+  |     ^^^ second time
+  |
+ ::: api.yaml:3:5
+  |
+3 |     get:
+  |     --- first time
+  |
+  = help: remove one of them
+");
+        assert_snapshot!(json_line(&finding, &sources), @r#"{"severity":"error","code":"E0103","message":"the key `get` stands here twice","file":"api.yaml","line":5,"column":5,"endLine":5,"endColumn":8,"excerpt":"    get: {}","help":"remove one of them","related":[{"file":"api.yaml","line":3,"column":5,"endLine":3,"endColumn":8,"excerpt":"    get:","message":"first time"}]}"#);
     }
 
     #[test]
@@ -224,7 +240,13 @@ mod tests {
             ..first
         };
 
-        assert_snapshot!(draw(&Diagnostic::note("N0001", "all of it").at(span), &sources, false), @"");
+        assert_snapshot!(draw(&Diagnostic::note("N0001", "all of it").at(span), &sources, false), @r"
+note[N0001]: all of it
+ --> api.yaml:3:5
+  |
+3 |     get:
+  |     ^^^^
+");
     }
 
     #[test]
@@ -239,6 +261,12 @@ mod tests {
             end: start as u32 + 7,
         };
 
-        assert_snapshot!(draw(&Diagnostic::error("E0104", "bad\u{1b}[2J").at(span), &sources, false), @"");
+        assert_snapshot!(draw(&Diagnostic::error("E0104", "bad\u{1b}[2J").at(span), &sources, false), @r#"
+error[E0104]: bad�[2J
+ --> api.json:1:509
+  |
+1 | äääääääääääääääääääääääääääääääääääääääääääääääää","wrong":1}
+  |                                                    ^^^^^^^
+"#);
     }
 }

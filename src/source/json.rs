@@ -4,7 +4,8 @@
 //! mappings with comments and the like; so an error here is only final for a
 //! file that says of itself that it is JSON.
 
-use super::yaml::{DEEPEST, duplicate_key, span};
+use super::node::Waiting;
+use super::yaml::{DEEPEST, duplicate_key, span, too_deep};
 use super::{Diagnostic, Diagnostics, FileId, Mapping, Node, Span, Value};
 
 /// Reads a document.
@@ -12,11 +13,7 @@ use super::{Diagnostic, Diagnostics, FileId, Mapping, Node, Span, Value};
 /// # Errors
 ///
 /// The first place that is not strict JSON.
-pub(super) fn read(
-    text: &str,
-    file: FileId,
-    diagnostics: &mut Diagnostics,
-) -> Result<Node, Diagnostic> {
+pub(super) fn read(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Result<Node, Stop> {
     let mut reader = Reader {
         text,
         bytes: text.as_bytes(),
@@ -24,6 +21,7 @@ pub(super) fn read(
         depth: 0,
         file,
         duplicates: Vec::new(),
+        waiting: Waiting::default(),
     };
     reader.blanks();
     let node = reader.value()?;
@@ -35,6 +33,9 @@ pub(super) fn read(
     Ok(node)
 }
 
+/// Why reading ends.
+type Stop = Box<Diagnostic>;
+
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -42,10 +43,11 @@ struct Reader<'a> {
     depth: usize,
     file: FileId,
     duplicates: Vec<Diagnostic>,
+    waiting: Waiting,
 }
 
 impl Reader<'_> {
-    fn value(&mut self) -> Result<Node, Diagnostic> {
+    fn value(&mut self) -> Result<Node, Stop> {
         let start = self.at;
         let value = match self.bytes.get(self.at) {
             Some(b'{') => Value::Mapping(self.nested(Self::mapping)?),
@@ -70,16 +72,9 @@ impl Reader<'_> {
         })
     }
 
-    fn nested<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, Diagnostic>,
-    ) -> Result<T, Diagnostic> {
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
         if self.depth == DEEPEST {
-            return Err(Diagnostic::error(
-                "E0104",
-                format!("nested more than {DEEPEST} levels deep"),
-            )
-            .at(self.span(self.at)));
+            return Err(Box::new(too_deep(self.span(self.at))));
         }
         self.depth += 1;
         self.at += 1;
@@ -89,11 +84,11 @@ impl Reader<'_> {
         value
     }
 
-    fn mapping(&mut self) -> Result<Mapping, Diagnostic> {
-        let mut mapping = Mapping::new();
+    fn mapping(&mut self) -> Result<Mapping, Stop> {
         if self.take(b'}') {
-            return Ok(mapping);
+            return Ok(Mapping::new());
         }
+        let first = self.waiting.entries();
         loop {
             let start = self.at;
             if self.bytes.get(start) != Some(&b'"') {
@@ -107,18 +102,13 @@ impl Reader<'_> {
             }
             self.blanks();
             let node = self.value()?;
-            match mapping.entry(key) {
-                indexmap::map::Entry::Vacant(entry) => {
-                    entry.insert((key_span, node));
-                }
-                indexmap::map::Entry::Occupied(entry) => {
-                    self.duplicates
-                        .push(duplicate_key(entry.key(), key_span, entry.get().0));
-                }
-            }
+            self.waiting.push_entry(key, key_span, node);
             self.blanks();
             if self.take(b'}') {
-                return Ok(mapping);
+                let duplicates = &mut self.duplicates;
+                return Ok(self.waiting.mapping(first, |key, again, first| {
+                    duplicates.push(duplicate_key(key, again, first));
+                }));
             }
             if !self.take(b',') {
                 return Err(self.expected("`,` or `}`"));
@@ -127,16 +117,17 @@ impl Reader<'_> {
         }
     }
 
-    fn sequence(&mut self) -> Result<Vec<Node>, Diagnostic> {
-        let mut items = Vec::new();
+    fn sequence(&mut self) -> Result<Vec<Node>, Stop> {
         if self.take(b']') {
-            return Ok(items);
+            return Ok(Vec::new());
         }
+        let first = self.waiting.items();
         loop {
-            items.push(self.value()?);
+            let item = self.value()?;
+            self.waiting.push_item(item);
             self.blanks();
             if self.take(b']') {
-                return Ok(items);
+                return Ok(self.waiting.sequence(first));
             }
             if !self.take(b',') {
                 return Err(self.expected("`,` or `]`"));
@@ -145,7 +136,7 @@ impl Reader<'_> {
         }
     }
 
-    fn string(&mut self) -> Result<String, Diagnostic> {
+    fn string(&mut self) -> Result<String, Stop> {
         self.at += 1;
         let start = self.at;
         let end = self.plain_part();
@@ -182,7 +173,7 @@ impl Reader<'_> {
             .map_or(self.bytes.len(), |length| self.at + length)
     }
 
-    fn escape(&mut self) -> Result<char, Diagnostic> {
+    fn escape(&mut self) -> Result<char, Stop> {
         let escaped = match self.bytes.get(self.at) {
             Some(b'n') => '\n',
             Some(b't') => '\t',
@@ -214,7 +205,7 @@ impl Reader<'_> {
         Ok(escaped)
     }
 
-    fn hex4(&mut self) -> Result<u32, Diagnostic> {
+    fn hex4(&mut self) -> Result<u32, Stop> {
         let digits = self
             .bytes
             .get(self.at..self.at + 4)
@@ -229,7 +220,7 @@ impl Reader<'_> {
         Ok(code)
     }
 
-    fn number(&mut self) -> Result<String, Diagnostic> {
+    fn number(&mut self) -> Result<String, Stop> {
         let start = self.at;
         self.take(b'-');
         let whole = self.digits();
@@ -261,7 +252,7 @@ impl Reader<'_> {
         count
     }
 
-    fn word(&mut self) -> Result<String, Diagnostic> {
+    fn word(&mut self) -> Result<String, Stop> {
         for word in ["true", "false", "null"] {
             let rest = &self.bytes[self.at..];
             let ends = !rest.get(word.len()).is_some_and(u8::is_ascii_alphanumeric);
@@ -289,7 +280,7 @@ impl Reader<'_> {
         span(self.file, start, self.at)
     }
 
-    fn expected(&self, what: &str) -> Diagnostic {
+    fn expected(&self, what: &str) -> Stop {
         let found = match self
             .text
             .get(self.at..)
@@ -299,11 +290,13 @@ impl Reader<'_> {
             None => "the end of the file".to_owned(),
         };
         let end = (self.at + 1).min(self.bytes.len());
-        Diagnostic::error(
-            "E0101",
-            format!("not valid JSON: expected {what}, found {found}"),
+        Box::new(
+            Diagnostic::error(
+                "E0101",
+                format!("not valid JSON: expected {what}, found {found}"),
+            )
+            .at(span(self.file, self.at, end)),
         )
-        .at(span(self.file, self.at, end))
     }
 }
 
@@ -313,7 +306,7 @@ mod tests {
 
     use super::*;
 
-    fn read_text(text: &str) -> Result<Node, Diagnostic> {
+    fn read_text(text: &str) -> Result<Node, Stop> {
         read(text, FileId(0), &mut Diagnostics::default())
     }
 

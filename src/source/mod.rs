@@ -6,6 +6,7 @@
 //! stay text until somebody asks for a type. What is wrong with a file is
 //! collected in [`Diagnostics`] while reading goes on.
 
+mod block;
 pub mod codes;
 pub mod diagnostic;
 mod draw;

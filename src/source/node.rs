@@ -52,6 +52,65 @@ pub enum Value {
 /// Keys and values in the order written; each key with its place.
 pub type Mapping = IndexMap<String, (Span, Node)>;
 
+/// Collections whose end has not come yet, as one stack.
+///
+/// A growing map or list takes room for four entries at once; a definition has
+/// thousands of smaller ones, and the pages they would touch cost more than
+/// reading does. So entries wait here until their number is known.
+#[derive(Default)]
+pub(super) struct Waiting {
+    entries: Vec<(String, (Span, Node))>,
+    items: Vec<Node>,
+}
+
+impl Waiting {
+    /// Where the entries of a mapping that begins now will begin.
+    pub(super) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Where the items of a list that begins now will begin.
+    pub(super) fn items(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn push_entry(&mut self, key: String, span: Span, node: Node) {
+        self.entries.push((key, (span, node)));
+    }
+
+    pub(super) fn push_item(&mut self, node: Node) {
+        self.items.push(node);
+    }
+
+    /// The mapping of the entries from `start` on. Of a key given twice the first
+    /// value stays; `double` is told the key and both places.
+    pub(super) fn mapping(
+        &mut self,
+        start: usize,
+        mut double: impl FnMut(&str, Span, Span),
+    ) -> Mapping {
+        let mut mapping = Mapping::with_capacity(self.entries.len() - start);
+        for (key, (span, node)) in self.entries.drain(start..) {
+            match mapping.entry(key) {
+                indexmap::map::Entry::Vacant(entry) => {
+                    entry.insert((span, node));
+                }
+                indexmap::map::Entry::Occupied(entry) => {
+                    double(entry.key(), span, entry.get().0);
+                }
+            }
+        }
+        mapping
+    }
+
+    /// The list of the items from `start` on.
+    pub(super) fn sequence(&mut self, start: usize) -> Vec<Node> {
+        let mut items = Vec::with_capacity(self.items.len() - start);
+        items.extend(self.items.drain(start..));
+        items
+    }
+}
+
 impl Node {
     /// The text of a scalar, quoted or not; `None` for null, lists and mappings.
     pub fn as_str(&self) -> Option<&str> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
-use super::{Diagnostic, Diagnostics, FileId, Mapping, Node, Span, Value};
+use super::{Diagnostic, Diagnostics, FileId, Mapping, Node, Span, Value, block};
 
 /// Deepest nesting that is read: every later walk over a tree is a recursion.
 pub(super) const DEEPEST: usize = 128;
@@ -22,6 +22,11 @@ const MOST_COPIED: usize = 200_000;
 ///
 /// `None` where nothing could be read; the reason is then among the findings.
 pub(super) fn read(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Option<Node> {
+    block::read(text, file).or_else(|| read_fully(text, file, diagnostics))
+}
+
+/// The same, every part of YAML included.
+pub(super) fn read_fully(text: &str, file: FileId, diagnostics: &mut Diagnostics) -> Option<Node> {
     let mut builder = Builder {
         places: Places::new(text),
         file,
@@ -61,6 +66,11 @@ pub(super) fn duplicate_key(key: &str, again: Span, first: Span) -> Diagnostic {
     .at(again)
     .related(first, "it stands here first")
     .help("keep one of them: AWS refuses documents with duplicate keys")
+}
+
+/// The finding for a document that is nested too deep.
+pub(super) fn too_deep(at: Span) -> Diagnostic {
+    Diagnostic::error("E0104", format!("nested more than {DEEPEST} levels deep")).at(at)
 }
 
 /// A span of byte offsets.
@@ -138,7 +148,12 @@ impl Builder<'_> {
                 }
                 Event::Scalar(text, style, anchor, tag) => {
                     let start = self.places.byte(start);
-                    let end = self.places.byte(end);
+                    let end = match style {
+                        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
+                            end_of_quoted(self.places.bytes, start)
+                        }
+                        _ => self.places.byte(end),
+                    };
                     let tag = tag.as_deref();
                     let forced_text =
                         tag.is_some_and(|tag| is_non_specific(tag) || is_core(tag, "str"));
@@ -165,7 +180,7 @@ impl Builder<'_> {
                     };
                     self.open(start, anchor, tag.as_deref(), kind)?;
                 }
-                Event::SequenceEnd | Event::MappingEnd => self.close(start, end)?,
+                Event::SequenceEnd | Event::MappingEnd => self.close()?,
                 Event::Alias(id) => {
                     let start = self.places.byte(start);
                     let end = self.places.byte(end);
@@ -208,10 +223,7 @@ impl Builder<'_> {
     ) -> Result<(), Stop> {
         let start = self.places.byte(start);
         if self.stack.len() == DEEPEST {
-            return Err(Box::new(
-                Diagnostic::error("E0104", format!("nested more than {DEEPEST} levels deep"))
-                    .at(span(self.file, start, start + 1)),
-            ));
+            return Err(Box::new(too_deep(span(self.file, start, start + 1))));
         }
         let tag = self.tag(tag);
         self.stack.push(Open {
@@ -224,17 +236,13 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn close(&mut self, start: usize, end: usize) -> Result<(), Stop> {
+    fn close(&mut self) -> Result<(), Stop> {
         let Some(open) = self.stack.pop() else {
             return Ok(());
         };
-        // A flow collection ends at its bracket, a block one at the next token,
-        // so that its last part tells where it ends.
-        let end = if end > start {
-            self.places.byte(end)
-        } else {
-            open.end
-        };
+        // A block collection ends at the next token, so that its last part tells its
+        // end; the parser's end of a flow collection has what follows on its line as well.
+        let end = end_of_flow(self.places.bytes, open.start, open.end).unwrap_or(open.end);
         let value = match open.kind {
             Kind::Sequence(items) => Value::Sequence(items),
             Kind::Mapping {
@@ -366,6 +374,10 @@ impl Builder<'_> {
     fn syntax_error(&mut self, error: &saphyr_parser::ScanError) -> Stop {
         let start = self.places.byte(error.marker().index());
         let start = start.min(self.text_end.saturating_sub(1));
+        // The parser looks ahead for the end of a flow collection, and has its own bound.
+        if error.info().contains("recursion limit") {
+            return Box::new(too_deep(span(self.file, start, start + 1)));
+        }
         Box::new(
             Diagnostic::error("E0101", format!("not valid YAML: {}", error.info())).at(span(
                 self.file,
@@ -386,6 +398,59 @@ fn is_non_specific(tag: &Tag) -> bool {
 
 fn is_core(tag: &Tag, suffix: &str) -> bool {
     tag.is_yaml_core_schema() && tag.suffix == suffix
+}
+
+/// One past the closing quote of the scalar that begins at `start`, possibly with
+/// a tag: the parser's own end has the blanks and the comment behind it as well.
+fn end_of_quoted(bytes: &[u8], start: usize) -> usize {
+    let Some(open) = memchr::memchr2(b'"', b'\'', &bytes[start..]) else {
+        return start;
+    };
+    let mut at = start + open + 1;
+    let quote = bytes[at - 1];
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        if byte == b'\\' && quote == b'"' {
+            at += 1;
+        } else if byte == quote {
+            if quote == b'\'' && bytes.get(at) == Some(&b'\'') {
+                at += 1;
+            } else {
+                return at;
+            }
+        }
+    }
+    bytes.len()
+}
+
+/// One past the bracket that closes the flow collection begun at `start`, possibly
+/// with a tag or an anchor, whose last part ended at `last`; `None` where it is a block.
+fn end_of_flow(bytes: &[u8], start: usize, last: usize) -> Option<usize> {
+    let mut at = start;
+    while matches!(bytes.get(at), Some(b'!' | b'&')) {
+        while bytes
+            .get(at)
+            .is_some_and(|byte| !byte.is_ascii_whitespace())
+        {
+            at += 1;
+        }
+        while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
+            at += 1;
+        }
+    }
+    let close = match bytes.get(at)? {
+        b'[' => b']',
+        b'{' => b'}',
+        _ => return None,
+    };
+    let mut at = last.max(at + 1);
+    loop {
+        match bytes.get(at)? {
+            b'#' => at += memchr::memchr(b'\n', &bytes[at..])?,
+            &byte if byte == close => return Some(at + 1),
+            _ => at += 1,
+        }
+    }
 }
 
 /// How much an alias to this node adds: its nodes, and its text by sixteen bytes.
@@ -519,7 +584,10 @@ mod tests {
         assert_eq!(codes("a: [1\n"), ["E0101"]);
         assert_eq!(codes("a: b: c\n"), ["E0101"]);
         assert_eq!(codes(&"[".repeat(10_000)), ["E0104"]);
-        assert_eq!(codes(&"- ".repeat(200)), ["E0104"]);
+        let deep: String = (0..200)
+            .map(|level| format!("{}- \n", " ".repeat(level)))
+            .collect();
+        assert_eq!(codes(&deep), ["E0104"], "{:?}", read_text(&deep).1);
     }
 
     #[test]

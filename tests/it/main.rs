@@ -1,5 +1,9 @@
 //! Integration tests: one binary, a module per room.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod cli;
+mod definition;
 mod gateway;
 mod local_functions;
 mod rooms;

@@ -10,6 +10,8 @@ const LONGEST_CHAIN: usize = 32;
 /// Every file that the document is made of, the document itself first.
 pub(super) struct Documents {
     files: Vec<(FileId, PathBuf, Node)>,
+    /// Files that could not be read, which was said when they were looked for.
+    missing: Vec<PathBuf>,
 }
 
 impl Documents {
@@ -23,17 +25,24 @@ impl Documents {
         let file = root.span.file;
         let mut documents = Self {
             files: vec![(file, sources.path(file).to_owned(), root)],
+            missing: Vec::new(),
         };
         prepare(sources, &mut documents.files[0].2);
         let mut next = 0;
         while let Some((_, path, node)) = documents.files.get(next) {
             let mut wanted = Vec::new();
-            outside(node, &mut wanted);
+            // Looking once through the text is cheaper than through every node.
+            let text = sources.text(node.span.file).as_bytes();
+            if memchr::memmem::find(text, b"$ref").is_some() {
+                outside(node, &mut wanted);
+            }
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
             next += 1;
             for (target, span) in wanted {
                 let path = folder.join(&target);
-                if documents.files.iter().any(|(_, known, _)| *known == path) {
+                if documents.files.iter().any(|(_, known, _)| *known == path)
+                    || documents.missing.contains(&path)
+                {
                     continue;
                 }
                 let file = match sources.add_path(&path) {
@@ -47,12 +56,25 @@ impl Documents {
                             .at(span)
                             .help("paths are taken from the folder of the file they stand in"),
                         );
+                        documents.missing.push(path);
                         continue;
                     }
                 };
-                if let Some(mut node) = sources.load(file, findings) {
-                    prepare(sources, &mut node);
-                    documents.files.push((file, path, node));
+                if documents.files.len() + documents.missing.len() == 1 {
+                    findings.push(
+                        Diagnostic::note(
+                            "N0211",
+                            "AWS does not follow a `$ref` to another file: bundle the files before the import",
+                        )
+                        .at(span),
+                    );
+                }
+                match sources.load(file, findings) {
+                    Some(mut node) => {
+                        prepare(sources, &mut node);
+                        documents.files.push((file, path, node));
+                    }
+                    None => documents.missing.push(path),
                 }
             }
         }
@@ -110,21 +132,23 @@ impl Documents {
                 "`{reference}` is an address, and definitions are not fetched"
             )));
         }
+        let beside = self
+            .files
+            .iter()
+            .find(|(id, _, _)| *id == file)
+            .and_then(|(_, path, _)| path.parent())
+            .unwrap_or(Path::new(""))
+            .join(path);
         let document = self.files.iter().find(|(id, known, _)| {
             if path.is_empty() {
                 *id == file
             } else {
-                let folder = self
-                    .files
-                    .iter()
-                    .find(|(id, _, _)| *id == file)
-                    .and_then(|(_, path, _)| path.parent())
-                    .unwrap_or(Path::new(""));
-                *known == folder.join(path)
+                *known == beside
             }
         });
         let Some((_, _, mut node)) = document.map(|(id, path, node)| (id, path, node)) else {
-            return Err(None);
+            let said = self.missing.contains(&beside);
+            return Err((!said).then(|| format!("the file of `{reference}` was not read")));
         };
         let Some(pointer) = pointer.strip_prefix('/') else {
             return if pointer.is_empty() {

@@ -265,14 +265,14 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn check_import_version(&mut self) {
-        if let Some(node) = get(self.root, "x-amazon-apigateway-importexport-version") {
-            if !matches!(node.as_str(), Some("1.0" | "1")) {
-                self.warn(
-                    "W0705",
-                    node.span,
-                    "`x-amazon-apigateway-importexport-version` has the one value \"1.0\"",
-                );
-            }
+        if let Some(node) = get(self.root, "x-amazon-apigateway-importexport-version")
+            && !matches!(node.as_str(), Some("1.0" | "1"))
+        {
+            self.warn(
+                "W0705",
+                node.span,
+                "`x-amazon-apigateway-importexport-version` has the one value \"1.0\"",
+            );
         }
     }
 

@@ -752,9 +752,7 @@ impl<'a> Reader<'a, '_> {
                     .request_parameters
                     .contains_key(&format!("integration.request.path.{name}"))
             } else {
-                paths::variables(&route.path)
-                    .iter()
-                    .any(|variable| *variable == name)
+                paths::variables(&route.path).contains(&name)
             };
             if !filled && !stands_for_itself {
                 let how = if self.is_rest() {
@@ -775,17 +773,17 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn warn_unless_post(&mut self, integration: &Integration) {
-        if let Some(method) = &integration.http_method {
-            if method.value != "POST" {
-                self.warn(
-                    "W0407",
-                    method.span,
-                    format!(
-                        "Lambda is called with POST: with `httpMethod: {}` AWS answers 500",
-                        method.value
-                    ),
-                );
-            }
+        if let Some(method) = &integration.http_method
+            && method.value != "POST"
+        {
+            self.warn(
+                "W0407",
+                method.span,
+                format!(
+                    "Lambda is called with POST: with `httpMethod: {}` AWS answers 500",
+                    method.value
+                ),
+            );
         }
     }
 }

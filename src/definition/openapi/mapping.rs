@@ -283,11 +283,11 @@ fn http_source(operation: &str, source: &str, side: &str) -> Result<(), Problem>
             Err(format!("`${variable}` is no value of a {side} mapping"))
         }
     };
-    if let Some(variable) = source.strip_prefix('$') {
-        if !variable.starts_with('{') {
-            // A variable ends at the first blank; what follows is text.
-            return check(variable.split_whitespace().next().unwrap_or_default());
-        }
+    if let Some(variable) = source.strip_prefix('$')
+        && !variable.starts_with('{')
+    {
+        // A variable ends at the first blank; what follows is text.
+        return check(variable.split_whitespace().next().unwrap_or_default());
     }
     let mut rest = source;
     while let Some(start) = rest.find("${") {

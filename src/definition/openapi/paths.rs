@@ -50,6 +50,7 @@ impl<'a> Reader<'a, '_> {
         if entries.is_empty() {
             self.warn("W0301", paths.span, "`paths` is empty: nothing is served");
         }
+        api.routes.reserve(entries.len());
         for (path, (span, item)) in entries {
             if path.starts_with("x-") {
                 continue;

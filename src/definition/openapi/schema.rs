@@ -47,10 +47,10 @@ impl<'a> Reader<'a, '_> {
                 .map(|item| self.schema_within(item, home, open))
                 .collect(),
             Value::Mapping(mapping) => {
-                if let Some(reference) = mapping.get("$ref").and_then(|(_, node)| node.as_str()) {
-                    if let Some(json) = self.reference(node, reference, home, open) {
-                        return json;
-                    }
+                if let Some(reference) = mapping.get("$ref").and_then(|(_, node)| node.as_str())
+                    && let Some(json) = self.reference(node, reference, home, open)
+                {
+                    return json;
                 }
                 Json::Object(
                     mapping

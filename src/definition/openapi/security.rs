@@ -124,26 +124,24 @@ impl<'a> Reader<'a, '_> {
                     route.authorization = Authorization::Iam(span);
                 }
             }
-            Some(("NONE", span)) => {
-                if route.authorization != Authorization::None {
-                    self.warn(
-                        "W0604",
-                        span,
-                        "the operation asks for NONE, but its `security` names an authorizer, which stays in force",
-                    );
-                }
+            Some(("NONE", span)) if route.authorization != Authorization::None => {
+                self.warn(
+                    "W0604",
+                    span,
+                    "the operation asks for NONE, but its `security` names an authorizer, which stays in force",
+                );
             }
-            Some((other, span)) => {
-                if route.authorization == Authorization::None {
-                    self.error(
-                        "E0604",
-                        span,
-                        format!(
-                            "the operation asks for {other}, but its `security` names no authorizer"
-                        ),
-                    );
-                }
+            Some(("NONE", _)) => {}
+            Some((other, span)) if route.authorization == Authorization::None => {
+                self.error(
+                    "E0604",
+                    span,
+                    format!(
+                        "the operation asks for {other}, but its `security` names no authorizer"
+                    ),
+                );
             }
+            Some(_) => {}
         }
     }
 

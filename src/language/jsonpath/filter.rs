@@ -451,9 +451,8 @@ fn compare<D: Document>(
     let left = side(left, item, root);
     let right = side(right, item, root);
     if comparison == Comparison::Matches {
-        let (regex, text) = match (&left, &right) {
-            (Side::Pattern(regex), other) | (other, Side::Pattern(regex)) => (regex, other),
-            _ => return false,
+        let ((Side::Pattern(regex), text) | (text, Side::Pattern(regex))) = (&left, &right) else {
+            return false;
         };
         let matched = match text.kind() {
             Some(Kind::Text(text)) => regex.is_match(text),

@@ -229,9 +229,8 @@ fn quoted_names(inner: &str) -> Result<Vec<String>, PathError> {
 /// A text in quotes at the beginning of `text`, and what follows it.
 pub(super) fn quoted(text: &str) -> Result<(String, &str), PathError> {
     let mut characters = text.char_indices();
-    let quote = match characters.next() {
-        Some((_, quote @ ('\'' | '"'))) => quote,
-        _ => return Err(error("a quote is missing")),
+    let Some((_, quote @ ('\'' | '"'))) = characters.next() else {
+        return Err(error("a quote is missing"));
     };
     let mut name = String::new();
     let mut escaped = false;

@@ -142,12 +142,12 @@ fn run_case(case: &Map<String, Json>) -> CaseOutcome {
         expected: match expected_error {
             Some(error) => format!("{error} error"),
             None => with_overrides(
-                format!("{:?}", expected.unwrap_or_default()),
+                expected.unwrap_or_default().to_owned(),
                 expected_overrides.unwrap_or(&Json::Null),
             ),
         },
         actual: match actual {
-            Ok(text) => with_overrides(format!("{text:?}"), &overrides),
+            Ok(text) => with_overrides(text, &overrides),
             Err((kind, message)) => format!("{kind} error: {message}"),
         },
     }

@@ -8,10 +8,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use num_bigint::BigInt;
 
-use super::lexer::{Kind, Token};
 use super::methods::Name;
 use super::number::{Number, Operator};
 use super::program::{
@@ -19,6 +19,7 @@ use super::program::{
     Slot, Step, Target,
 };
 use super::syntax::{self, Argument, Statement, Statements, SyntaxError};
+use super::token::{Kind, Token};
 use crate::language::jsonpath::Path;
 
 /// Compiles a template.
@@ -47,6 +48,7 @@ pub(super) fn compile(text: &str) -> Result<Program, SyntaxError> {
         loop_count: slot("velocityCount"),
         loop_has_next: slot("velocityHasNext"),
         names: compiler.names,
+        usual_length: AtomicUsize::new(256),
         late_error: compiler.late_error,
     })
 }
@@ -85,9 +87,6 @@ enum RootName {
 impl Compiler {
     fn template(&mut self, text: &str) -> Result<Block, SyntaxError> {
         let mut tree = syntax::parse(text, self.depth)?;
-        if let Some(error) = tree.late_error.take() {
-            self.fail_late(error);
-        }
         let statements = std::mem::take(&mut tree.statements);
         self.block(statements, &mut tree.tokens)
     }
@@ -119,6 +118,7 @@ impl Compiler {
             block.offsets.resize(block.nodes.len(), offset);
         }
         self.depth -= 1;
+        block.measure();
         Ok(block)
     }
 
@@ -365,6 +365,7 @@ impl Compiler {
             None => String::new(),
         };
         let source = arguments.nth(1).flatten().map(|(_, source)| source);
+        let fourth = arguments.next().flatten().map(|(_, value)| value);
         match (count, source) {
             (0 | 1, _) => block
                 .nodes
@@ -376,10 +377,19 @@ impl Compiler {
                 block.nodes.push(Node::Foreach(Box::new(Foreach {
                     element,
                     source,
-                    body: if count == 3 {
-                        body.unwrap_or_default()
-                    } else {
-                        Block::default()
+                    // A fourth argument takes the place of the block.
+                    body: match fourth {
+                        Some(Expression::Reference(reference)) => Block {
+                            nodes: vec![Node::Reference(Box::new(Print {
+                                prefix: "".into(),
+                                reference,
+                                escaped: None,
+                            }))],
+                            offsets: Vec::new(),
+                            height: 1,
+                        },
+                        _ if count > 3 => Block::default(),
+                        _ => body.unwrap_or_default(),
                     },
                 })));
             }
@@ -398,14 +408,12 @@ impl Compiler {
                 Some(Number::Integer(value)) => Expression::Integer(value),
                 Some(Number::Long(value)) => Expression::Long(value),
                 Some(Number::BigInteger(value)) => Expression::BigInteger(BigInt::clone(&value)),
-                _ => {
-                    return Err(SyntaxError {
-                        offset: tokens[id].offset,
-                        message: "the number is too long".to_owned(),
-                    });
-                }
+                _ => self.no_number(&tokens[id].image),
             },
-            Tree::Float(id) => Expression::Double(tokens[id].image.parse().unwrap_or(f64::NAN)),
+            Tree::Float(id) => match tokens[id].image.parse() {
+                Ok(value) => Expression::Double(value),
+                Err(_) => self.no_number(&tokens[id].image),
+            },
             Tree::String(id) => self.string(&tokens[id].clone())?,
             Tree::Reference(reference) => self.reference(reference, tokens)?,
             Tree::List(items) => {
@@ -444,6 +452,13 @@ impl Compiler {
                 }
             }
         })
+    }
+
+    /// A stray `#` or `$` belongs to the number's token: no Java number.
+    fn no_number(&mut self, image: &str) -> Expression {
+        let start: String = image.chars().take(20).collect();
+        self.fail_late(format!("`{start}` is no number"));
+        Expression::Null
     }
 
     fn pair(
@@ -577,7 +592,10 @@ fn clean_root(tokens: &mut [Token]) -> Root {
     if let Some(dollar) = image.rfind('$')
         && dollar > 0
     {
-        prefix.push_str(&image[..dollar]);
+        // Lost where the reference is escaped, as in the original.
+        if escapes % 2 == 0 {
+            prefix.push_str(&image[..dollar]);
+        }
         image.drain(..dollar);
     }
     tokens[0].image.clone_from(&image);

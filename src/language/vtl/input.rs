@@ -78,13 +78,16 @@ pub(super) fn name_map<'a>(values: &'a dyn NameValues) -> Value<'a> {
     let mut many: Option<Rc<Map<'a>>> = None;
     values.for_each(&mut |name, value| {
         // A name that comes twice keeps its last value.
-        let (name, value) = (Value::text(name), Value::text(value));
+        let value = Value::text(value);
         if let Some(map) = &many {
-            map.put(name, value);
-        } else if let Some((_, old)) = few.iter_mut().find(|(found, _)| *found == name) {
+            map.put(Value::text(name), value);
+        } else if let Some((_, old)) = few
+            .iter_mut()
+            .find(|(found, _)| found.as_text() == Some(name))
+        {
             *old = value;
         } else {
-            few.push((name, value));
+            few.push((Value::text(name), value));
             if few.len() > 8 {
                 many = Some(Map::new(std::mem::take(&mut few)));
             }

@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
     fn object(&mut self) -> Option<Value<'a>> {
         self.deeper()?;
         self.at += 1;
-        let mut members: Vec<(Value<'a>, Value<'a>)> = Vec::new();
+        let mut members: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(4);
         // Beyond a few members, a map finds a repeated name faster.
         let mut map: Option<Rc<Map<'a>>> = None;
         let mut accepts = true;
@@ -276,7 +276,10 @@ impl<'a> Reader<'a> {
             let value = self.value(Stops::InObject)?;
             if let Some(map) = &map {
                 map.put(name, value);
-            } else if let Some((_, old)) = members.iter_mut().find(|(found, _)| *found == name) {
+            } else if let Some((_, old)) = members
+                .iter_mut()
+                .find(|(found, _)| found.as_text() == name.as_text())
+            {
                 *old = value;
             } else {
                 members.push((name, value));

@@ -15,140 +15,11 @@
 
 use std::collections::VecDeque;
 
-/// What a token is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The end of the template.
-    End,
-    /// `[` after a reference.
-    IndexOpen,
-    /// `]` closing an index.
-    IndexClose,
-    /// `[` of a list.
-    ListOpen,
-    /// `]` of a list.
-    ListClose,
-    /// `,`
-    Comma,
-    /// `..`
-    DoubleDot,
-    /// `:`
-    Colon,
-    /// `{` of a map.
-    MapOpen,
-    /// `}` of a map.
-    MapClose,
-    /// `(`
-    ParenOpen,
-    /// `)` of a directive, with white space and one line end after it.
-    ParenClose,
-    /// `)` of a method call.
-    CallClose,
-    /// An escaped directive, `\#if`.
-    EscapedDirective,
-    /// `#set(`
-    Set,
-    /// `##`
-    LineComment,
-    /// The line end that closes a line comment.
-    LineCommentEnd,
-    /// The `*#` that closes a block comment.
-    BlockCommentEnd,
-    /// The `*#` that closes a `#**` comment.
-    FormalCommentEnd,
-    /// A whole `#[[ ... ]]#`.
-    TextBlock,
-    /// `\\`
-    DoubleEscape,
-    /// `\`
-    Escape,
-    /// Plain text.
-    Text,
-    /// White space inside parentheses.
-    Space,
-    /// A string with its quotes.
-    StringLiteral,
-    /// `true`
-    True,
-    /// `false`
-    False,
-    /// A line end inside a directive without parentheses.
-    LineEnd,
-    /// `-`
-    Minus,
-    /// `+`
-    Plus,
-    /// `*`
-    Times,
-    /// `/`
-    Divide,
-    /// `%`
-    Modulo,
-    /// `&&`, `and`
-    And,
-    /// `||`, `or`
-    Or,
-    /// `<`, `lt`
-    Less,
-    /// `<=`, `le`
-    LessOrEqual,
-    /// `>`, `gt`
-    Greater,
-    /// `>=`, `ge`
-    GreaterOrEqual,
-    /// `==`, `eq`
-    Equal,
-    /// `!=`, `ne`
-    NotEqual,
-    /// `!`, `not`
-    Not,
-    /// `=`
-    Assign,
-    /// `#end`
-    EndDirective,
-    /// `#if`
-    If,
-    /// `#elseif`
-    ElseIf,
-    /// `#else`
-    Else,
-    /// A whole number.
-    Integer,
-    /// A number with a point or an exponent.
-    Float,
-    /// A word in a directive, or a directive's name with its `#`.
-    Word,
-    /// A directive's name in braces.
-    BracketedWord,
-    /// A name in a reference.
-    Identifier,
-    /// `.` before a name in a reference.
-    Dot,
-    /// `{` of a formal reference.
-    CurlyOpen,
-    /// `}` of a formal reference.
-    CurlyClose,
-    /// `$[`, `$![` or `$.`: never a reference.
-    EmptyIndex,
-}
-
-/// One token.
-#[derive(Debug, Clone)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
-    /// The token's text. The compiler cleans escapes off it.
-    pub(super) image: String,
-    /// What skipped pieces before this token print in front of its text.
-    pub(super) skipped: String,
-    /// Byte offset of the first character.
-    pub(super) offset: usize,
-}
-
-/// No token fits here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LexicalError {
-    pub(super) offset: usize,
-}
+use super::patterns::{
+    NAMED_DIRECTIVES, OPERATORS, bracketed_word, count, escaped_directive, float, identifier,
+    integer, line_end, line_rest, set_directive, string_literal, text_length, word,
+};
+use super::token::{Kind, LexicalError, Token};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -400,32 +271,26 @@ impl<'t> Lexer<'t> {
                 self.pop();
             }
             Kind::ParenOpen => {
-                if !self.in_comment {
-                    self.open += 1;
-                }
+                self.open += u32::from(!self.in_comment);
                 if self.state == State::ReferenceModifier {
                     self.state = State::Call;
                 }
             }
             Kind::ParenClose => self.close_parenthesis(),
             Kind::CallClose => self.state = State::Reference,
-            Kind::Set => {
-                if !self.in_comment {
-                    self.push();
-                    self.in_set = true;
-                    self.state = State::Directive;
-                    self.open += 1;
-                }
+            Kind::Set if !self.in_comment => {
+                self.push();
+                self.in_set = true;
+                self.state = State::Directive;
+                self.open += 1;
             }
-            Kind::LineComment => {
-                if !self.in_comment {
-                    if self.state == State::Reference {
-                        self.pop();
-                    }
-                    self.in_comment = true;
-                    self.push();
-                    self.state = State::LineComment;
+            Kind::LineComment if !self.in_comment => {
+                if self.state == State::Reference {
+                    self.pop();
                 }
+                self.in_comment = true;
+                self.push();
+                self.state = State::LineComment;
             }
             Kind::LineCommentEnd
             | Kind::BlockCommentEnd
@@ -434,10 +299,10 @@ impl<'t> Lexer<'t> {
                 self.in_comment = false;
                 self.pop();
             }
-            Kind::StringLiteral => {
-                if self.state == State::Directive && !self.in_set && self.open == 0 {
-                    self.pop();
-                }
+            Kind::StringLiteral
+                if self.state == State::Directive && !self.in_set && self.open == 0 =>
+            {
+                self.pop();
             }
             Kind::LineEnd => {
                 self.pop();
@@ -460,10 +325,8 @@ impl<'t> Lexer<'t> {
                     self.pop();
                 }
             }
-            Kind::Float => {
-                if self.open == 0 && !self.in_set && self.state != State::Call {
-                    self.pop();
-                }
+            Kind::Float if self.open == 0 && !self.in_set && self.state != State::Call => {
+                self.pop();
             }
             Kind::Dot => {
                 // The letter after the point is read again.
@@ -740,215 +603,11 @@ impl<'t> Lexer<'t> {
     }
 }
 
-/// Operators of directives; a word among them loses to a longer word.
-const OPERATORS: &[(&[u8], Kind)] = &[
-    (b"-", Kind::Minus),
-    (b"+", Kind::Plus),
-    (b"*", Kind::Times),
-    (b"/", Kind::Divide),
-    (b"%", Kind::Modulo),
-    (b"&&", Kind::And),
-    (b"and", Kind::And),
-    (b"||", Kind::Or),
-    (b"or", Kind::Or),
-    (b"<", Kind::Less),
-    (b"lt", Kind::Less),
-    (b"<=", Kind::LessOrEqual),
-    (b"le", Kind::LessOrEqual),
-    (b">", Kind::Greater),
-    (b"gt", Kind::Greater),
-    (b">=", Kind::GreaterOrEqual),
-    (b"ge", Kind::GreaterOrEqual),
-    (b"==", Kind::Equal),
-    (b"eq", Kind::Equal),
-    (b"!=", Kind::NotEqual),
-    (b"ne", Kind::NotEqual),
-    (b"!", Kind::Not),
-    (b"not", Kind::Not),
-    (b"=", Kind::Assign),
-];
-
-const NAMED_DIRECTIVES: &[(&[u8], Kind)] = &[
-    (b"end", Kind::EndDirective),
-    (b"if", Kind::If),
-    (b"elseif", Kind::ElseIf),
-    (b"else", Kind::Else),
-];
-
 fn start_of_last_character(text: &str, end: usize) -> usize {
     text[..end]
         .char_indices()
         .next_back()
         .map_or(0, |(index, _)| index)
-}
-
-fn count(bytes: &[u8], wanted: u8) -> usize {
-    bytes.iter().take_while(|byte| **byte == wanted).count()
-}
-
-fn text_length(bytes: &[u8]) -> usize {
-    memchr::memchr3(b'$', b'#', b'\\', bytes).unwrap_or(bytes.len())
-}
-
-fn line_end(bytes: &[u8]) -> usize {
-    match bytes {
-        [b'\r', b'\n', ..] => 2,
-        [b'\n' | b'\r', ..] => 1,
-        _ => 0,
-    }
-}
-
-/// Blanks and a line end, or nothing if no line end comes.
-fn line_rest(bytes: &[u8]) -> usize {
-    let blanks = bytes
-        .iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\t'))
-        .count();
-    match line_end(&bytes[blanks..]) {
-        0 => 0,
-        end => blanks + end,
-    }
-}
-
-fn word(bytes: &[u8]) -> usize {
-    match bytes.first() {
-        Some(first) if first.is_ascii_alphabetic() || matches!(first, b'_' | b'@') => {
-            1 + word_rest(&bytes[1..])
-        }
-        _ => 0,
-    }
-}
-
-fn word_rest(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'@'))
-        .count()
-}
-
-fn bracketed_word(bytes: &[u8]) -> usize {
-    match bytes {
-        [b'{', first, rest @ ..] if first.is_ascii_alphabetic() || *first == b'_' => {
-            let length = word_rest(rest);
-            if rest.get(length) == Some(&b'}') {
-                length + 3
-            } else {
-                0
-            }
-        }
-        _ => 0,
-    }
-}
-
-fn identifier(bytes: &[u8]) -> usize {
-    match bytes.first() {
-        Some(first) if first.is_ascii_alphabetic() || *first == b'_' => {
-            1 + bytes[1..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-                .count()
-        }
-        _ => 0,
-    }
-}
-
-fn escaped_directive(bytes: &[u8]) -> usize {
-    let escapes = count(bytes, b'\\');
-    if escapes % 2 == 0 || bytes.get(escapes) != Some(&b'#') {
-        return 0;
-    }
-    let name = &bytes[escapes + 1..];
-    match word(name).max(bracketed_word(name)) {
-        0 => 0,
-        length => escapes + 1 + length,
-    }
-}
-
-fn set_directive(bytes: &[u8]) -> usize {
-    let blanks = bytes
-        .iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\t'))
-        .count();
-    let rest = &bytes[blanks..];
-    let name = if rest.starts_with(b"#set") {
-        4
-    } else if rest.starts_with(b"#{set}") {
-        6
-    } else {
-        return 0;
-    };
-    let spaces = count(&rest[name..], b' ');
-    if rest.get(name + spaces) == Some(&b'(') {
-        blanks + name + spaces + 1
-    } else {
-        0
-    }
-}
-
-/// A string in either quotes; its own quote is written twice inside.
-fn string_literal(bytes: &[u8]) -> usize {
-    let quote = match bytes.first() {
-        Some(found @ (b'"' | b'\'')) => *found,
-        _ => return 0,
-    };
-    let mut at = 1;
-    let mut end = 0;
-    while let Some(found) = memchr::memchr(quote, &bytes[at..]) {
-        at += found + 1;
-        end = at;
-        if bytes.get(at) != Some(&quote) {
-            break;
-        }
-        at += 1;
-    }
-    end
-}
-
-fn digits(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count()
-}
-
-fn integer(bytes: &[u8]) -> usize {
-    let sign = usize::from(bytes.first() == Some(&b'-'));
-    match digits(&bytes[sign..]) {
-        0 => 0,
-        length if bytes[sign + length..].starts_with(b"..") => sign + length + 2,
-        length => sign + length,
-    }
-}
-
-fn exponent(bytes: &[u8]) -> usize {
-    match bytes.first() {
-        Some(b'e' | b'E') => {
-            let sign = usize::from(matches!(bytes.get(1), Some(b'+' | b'-')));
-            match digits(&bytes[1 + sign..]) {
-                0 => 0,
-                length => 1 + sign + length,
-            }
-        }
-        _ => 0,
-    }
-}
-
-fn float(bytes: &[u8]) -> usize {
-    let sign = usize::from(bytes.first() == Some(&b'-'));
-    let whole = digits(&bytes[sign..]);
-    let after = &bytes[sign + whole..];
-    if after.first() == Some(&b'.') {
-        let fraction = digits(&after[1..]);
-        if whole == 0 && fraction == 0 {
-            return 0;
-        }
-        return sign + whole + 1 + fraction + exponent(&after[1 + fraction..]);
-    }
-    match exponent(after) {
-        0 => 0,
-        _ if whole == 0 => 0,
-        length => sign + whole + length,
-    }
 }
 
 #[cfg(test)]
@@ -976,13 +635,6 @@ mod tests {
     fn blanks_before_set_belong_to_it_only_where_no_text_precedes() {
         assert_eq!(kinds("  #set($a = 1)")[0], Kind::Set);
         assert_eq!(kinds("x  #set($a = 1)")[..2], [Kind::Text, Kind::Set]);
-    }
-
-    #[test]
-    fn a_string_ends_at_the_last_quote_that_closes_it() {
-        assert_eq!(string_literal(b"\"a\"\"b\" \""), 6);
-        assert_eq!(string_literal(b"\"abc\"\""), 5);
-        assert_eq!(string_literal(b"'"), 0);
     }
 
     #[test]

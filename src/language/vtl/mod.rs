@@ -9,26 +9,29 @@
 //! it: nothing is the empty text, `#macro` and `#evaluate` do not exist.
 //! Rendering is pure and bounded in output, memory, steps and nesting.
 //!
-//! The way of a template: [`lexer`] cuts it into tokens, [`syntax`] reads them
-//! as a tree, [`compiler`] makes a [`program`] of it, [`render`] runs that on
-//! [`value`]s, whose methods are in [`methods`].
+//! The way of a template: `lexer` cuts it into tokens, `syntax` reads them as a
+//! tree, `compiler` makes a `program` of it, `render` runs that on values, whose
+//! methods are in `methods`.
 //!
 //! Source of the rules: developer guide, "Mapping template and access logging
 //! variable reference for API Gateway"; Apache Velocity 1.7.
-#![doc = ""]
 
 pub mod cases;
 mod compiler;
 mod context;
+mod evaluate;
 mod input;
 mod json;
 mod json_values;
 mod lexer;
 mod methods;
 mod number;
+mod output;
+mod patterns;
 mod program;
 mod render;
 mod syntax;
+mod token;
 mod util_functions;
 mod value;
 

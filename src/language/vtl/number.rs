@@ -288,8 +288,14 @@ impl Number {
         let _ = match self {
             Self::Byte(value) => write!(out, "{value}"),
             Self::Short(value) => write!(out, "{value}"),
-            Self::Integer(value) => write!(out, "{value}"),
-            Self::Long(value) => write!(out, "{value}"),
+            Self::Integer(value) => {
+                write_integer(out, i64::from(*value));
+                Ok(())
+            }
+            Self::Long(value) => {
+                write_integer(out, *value);
+                Ok(())
+            }
             Self::Float(value) => {
                 write_float(out, &format!("{value:e}"), value.is_finite());
                 Ok(())
@@ -598,14 +604,67 @@ impl std::fmt::Display for Decimal {
     }
 }
 
+/// Writes a whole number without the formatting machinery.
+fn write_integer(out: &mut String, value: i64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push('-');
+    }
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or("0"));
+}
+
 /// Writes a double as Java's `Double.toString`.
 pub(super) fn write_double(out: &mut String, value: f64) {
-    if value.is_finite() && value.fract() == 0.0 && value.abs() < 1e7 {
-        // The common case, and it needs no digits picked apart.
-        let _ = write!(out, "{value:.1}");
+    let size = value.abs();
+    if !(1e-3..1e7).contains(&size) {
+        let text = format!("{value:e}");
+        let text = even_digits(value, &text).unwrap_or(text);
+        write_float(out, &text, value.is_finite());
         return;
     }
-    write_float(out, &format!("{value:e}"), value.is_finite());
+    let start = out.len();
+    // Java and Rust agree here, but for the point of a whole number.
+    let _ = write!(out, "{value}");
+    if value.fract() == 0.0 {
+        out.push_str(".0");
+    } else if out.len() - start > 15
+        && let Some(text) = even_digits(value, &format!("{value:e}"))
+    {
+        out.truncate(start);
+        write_float(out, &text, true);
+    }
+}
+
+/// Where two shortest texts are equally near, Java takes the one that ends in
+/// an even digit; `scientific` is Rust's choice.
+fn even_digits(value: f64, scientific: &str) -> Option<String> {
+    let (mantissa, exponent) = scientific.split_once('e')?;
+    let last = mantissa.bytes().last()?;
+    // With fewer digits there are no two that read back as the same number.
+    if mantissa.len() < 15 || last.is_multiple_of(2) {
+        return None;
+    }
+    let lower = format!(
+        "{}{}",
+        &mantissa[..mantissa.len() - 1],
+        char::from(last - 1)
+    );
+    let middle = Decimal::parse(&format!("{lower}5e{exponent}"))?;
+    let exact = Decimal::from_double(value)?;
+    middle
+        .compare(&exact)
+        .is_eq()
+        .then(|| format!("{lower}e{exponent}"))
 }
 
 /// `scientific` is the shortest text of the number as `d.ddde±x`.
@@ -679,6 +738,8 @@ mod tests {
             (0.000_1, "1.0E-4"),
             (1e7, "1.0E7"),
             (1_234_567.5, "1234567.5"),
+            // Halfway between two texts of sixteen digits.
+            (92_233_720_368_549.0 + 0.125, "9.223372036854912E13"),
             (-0.0, "-0.0"),
             (1e21, "1.0E21"),
         ] {

@@ -5,6 +5,7 @@
 //! program changes while it runs, so threads share it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use num_bigint::BigInt;
 
@@ -30,6 +31,8 @@ pub(super) struct Program {
     pub(super) loop_state: Option<Slot>,
     pub(super) loop_count: Option<Slot>,
     pub(super) loop_has_next: Option<Slot>,
+    /// How much room to make for the output.
+    pub(super) usual_length: AtomicUsize,
     /// Why it fails before anything is rendered.
     pub(super) late_error: Option<String>,
 }
@@ -40,6 +43,9 @@ pub struct Block {
     pub(super) nodes: Vec<Node>,
     /// Where each node begins in the template, in bytes.
     pub(super) offsets: Vec<usize>,
+    /// How deep the expressions of its nodes nest; blocks inside it not
+    /// counted. The renderer needs that much of the stack.
+    pub(super) height: u32,
 }
 
 /// One piece of a template.
@@ -149,4 +155,79 @@ pub(super) struct Foreach {
     pub(super) element: Slot,
     pub(super) source: Expression,
     pub(super) body: Block,
+}
+
+impl Block {
+    /// Notes how deep the expressions nest.
+    pub(super) fn measure(&mut self) {
+        self.height = self.nodes.iter().map(Node::height).max().unwrap_or(0);
+    }
+}
+
+impl Node {
+    fn height(&self) -> u32 {
+        match self {
+            Self::Text(_) | Self::Define(..) | Self::Fail(_) => 0,
+            Self::Reference(print) => print.reference.height(),
+            Self::Set(set) => {
+                let target = match &set.0 {
+                    Target::Slot(_) => 0,
+                    Target::Inside(reference) => reference.height(),
+                };
+                target.max(set.1.height())
+            }
+            Self::If(branches, _) => branches
+                .iter()
+                .map(|(condition, _)| condition.height())
+                .max()
+                .unwrap_or(0),
+            Self::Foreach(foreach) => foreach.source.height(),
+            Self::Stop(value) | Self::Break(value) => value.as_ref().map_or(0, Expression::height),
+        }
+    }
+}
+
+impl Reference {
+    fn height(&self) -> u32 {
+        let step = |step: &Step| match step {
+            Step::Property(_) => 0,
+            Step::Method(method) => highest(&method.arguments),
+            Step::Index(index) => index.height(),
+        };
+        1 + self.steps.iter().map(step).max().unwrap_or(0)
+    }
+}
+
+impl Expression {
+    fn height(&self) -> u32 {
+        let pair = |pair: &(Self, Self)| 1 + pair.0.height().max(pair.1.height());
+        match self {
+            Self::Null
+            | Self::Boolean(_)
+            | Self::Integer(_)
+            | Self::Long(_)
+            | Self::BigInteger(_)
+            | Self::Double(_)
+            | Self::Text(_) => 0,
+            // The block counts when it is rendered.
+            Self::Interpolated(..) => 1,
+            Self::Reference(reference) => reference.height(),
+            Self::List(items) => 1 + highest(items),
+            Self::Map(entries) => entries.iter().map(pair).max().unwrap_or(0),
+            Self::Not(operand) => 1 + operand.height(),
+            Self::Range(operands)
+            | Self::And(operands)
+            | Self::Or(operands)
+            | Self::Calculate(_, operands)
+            | Self::Compare(_, operands) => pair(operands),
+        }
+    }
+}
+
+fn highest(expressions: &[Expression]) -> u32 {
+    expressions
+        .iter()
+        .map(Expression::height)
+        .max()
+        .unwrap_or(0)
 }

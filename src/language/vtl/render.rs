@@ -9,15 +9,13 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use super::context::ContextState;
 use super::methods::{self, collection};
-use super::number::{self, Number, Operator};
-use super::program::{
-    Block, Comparison, Expression, Foreach, Method, Node, Print, Program, Reference, Step, Target,
-};
-use super::value::{Cursor, List, ListKind, Loop, Map, Object, Source, Text, Value, View};
-use super::{Inputs, Overrides, RenderError, input, util_functions};
+use super::program::{Block, Expression, Foreach, Node, Print, Program, Reference, Step, Target};
+use super::value::{Cursor, Loop, Map, Object, Source, Value, View};
+use super::{Inputs, Overrides, RenderError, input};
 
 /// The longest text a rendering may put out or hold: API Gateway's payload
 /// quota, "Amazon API Gateway quotas".
@@ -34,8 +32,8 @@ const STEP_LIMIT: usize = 20_000_000;
 /// without a word.
 const ROUND_LIMIT: usize = 1_000;
 
-/// How deep blocks and values may nest while they are rendered.
-const DEPTH_LIMIT: u32 = 220;
+/// How deep blocks, expressions and values may nest while they are rendered.
+const DEPTH_LIMIT: u32 = 400;
 
 /// Why a piece has no text or value.
 #[derive(Debug)]
@@ -60,18 +58,18 @@ impl Failure {
     }
 }
 
-type Done = Result<(), Failure>;
+pub(super) type Done = Result<(), Failure>;
 
 /// One rendering.
 pub(super) struct Renderer<'a> {
     program: &'a Program,
     pub(super) inputs: &'a Inputs<'a>,
     pub(super) overrides: &'a Overrides,
-    slots: Vec<Value<'a>>,
-    out: String,
-    steps: usize,
+    pub(super) slots: Vec<Value<'a>>,
+    pub(super) out: String,
+    pub(super) steps: usize,
     memory: usize,
-    depth: u32,
+    pub(super) depth: u32,
     pub(super) input: input::InputState<'a>,
     pub(super) context: ContextState<'a>,
     /// Lists and maps that were put into others: they may form circles, and
@@ -131,7 +129,7 @@ pub(super) fn render<'a>(
         inputs,
         overrides,
         slots,
-        out: String::with_capacity(256),
+        out: String::with_capacity(program.usual_length.load(Ordering::Relaxed)),
         steps: 0,
         memory: 0,
         depth: 0,
@@ -158,7 +156,11 @@ pub(super) fn render<'a>(
             offset: None,
         }
     })?;
-    Ok((std::mem::take(&mut renderer.out), changed))
+    let text = std::mem::take(&mut renderer.out);
+    // The next rendering will likely be as long.
+    let usual = (text.len() + text.len() / 8).clamp(64, 64 * 1024);
+    program.usual_length.store(usual, Ordering::Relaxed);
+    Ok((text, changed))
 }
 
 impl<'a> Renderer<'a> {
@@ -195,7 +197,7 @@ impl<'a> Renderer<'a> {
         Ok(Value::from(text))
     }
 
-    fn descend(&mut self) -> Done {
+    pub(super) fn descend(&mut self) -> Done {
         self.depth += 1;
         if self.depth > DEPTH_LIMIT {
             return Err(Failure::limit("the template nests too deeply"));
@@ -226,11 +228,13 @@ impl<'a> Renderer<'a> {
 
     // === pieces ===
 
-    fn block(&mut self, block: &'a Block) -> Done {
+    pub(super) fn block(&mut self, block: &'a Block) -> Done {
+        let outer = self.depth;
+        self.depth += block.height;
         self.descend()?;
         for (index, node) in block.nodes.iter().enumerate() {
             if let Err(mut failure) = self.node(node) {
-                self.depth -= 1;
+                self.depth = outer;
                 if let Failure::Error(error) = &mut failure
                     && error.1.is_none()
                 {
@@ -239,7 +243,7 @@ impl<'a> Renderer<'a> {
                 return Err(failure);
             }
         }
-        self.depth -= 1;
+        self.depth = outer;
         Ok(())
     }
 
@@ -295,6 +299,18 @@ impl<'a> Renderer<'a> {
 
     fn print(&mut self, print: &'a Print) -> Done {
         let value = self.reference(&print.reference)?;
+        if print.escaped.is_none()
+            && let Value::Object(object) = &value
+            && let Object::Block(_, running) = &**object
+            && running.get() < 2
+        {
+            // What stands before a block that prints itself is lost, as in the
+            // original.
+            let mut out = std::mem::take(&mut self.out);
+            let written = self.write(&value, &mut out);
+            self.out = out;
+            return written;
+        }
         self.out.push_str(&print.prefix);
         if let Some(escaped) = &print.escaped {
             self.out.push_str(escaped);
@@ -339,7 +355,7 @@ impl<'a> Renderer<'a> {
         match last {
             Step::Index(index) => {
                 let index = self.value(index)?;
-                let index = self.from_end(index, &holder)?;
+                let index = self.counted_from_end(index, &holder)?;
                 match &holder {
                     Value::List(_) => {
                         methods::call(self, &holder, methods::Name::Set, &[index, value])?;
@@ -367,7 +383,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// The map that a value is, or keeps its entries in.
-    fn map_behind(&mut self, value: &Value<'a>) -> Result<Option<Rc<Map<'a>>>, Failure> {
+    pub(super) fn map_behind(&mut self, value: &Value<'a>) -> Result<Option<Rc<Map<'a>>>, Failure> {
         Ok(match value {
             Value::Map(map) => Some(Rc::clone(map)),
             Value::Context => Some(self.whole_context()?),
@@ -484,442 +500,6 @@ impl<'a> Renderer<'a> {
             }
             self.block(&foreach.body)?;
             self.work(0)?;
-        }
-        Ok(())
-    }
-
-    // === values ===
-
-    /// Whether a condition holds: false is false, and so is everything that is
-    /// neither a reference nor a comparison.
-    fn holds(&mut self, condition: &'a Expression) -> Result<bool, Failure> {
-        Ok(match condition {
-            Expression::Boolean(value) => *value,
-            Expression::Reference(reference) => match self.reference(reference)? {
-                Value::Boolean(value) => value,
-                Value::Object(object) if matches!(*object, Object::Block(..)) => {
-                    // The original asks for its text, which renders it.
-                    let mut scratch = String::new();
-                    self.write(&Value::Object(object), &mut scratch)?;
-                    true
-                }
-                _ => true,
-            },
-            Expression::Not(operand) => !self.holds(operand)?,
-            Expression::And(pair) => self.holds(&pair.0)? && self.holds(&pair.1)?,
-            Expression::Or(pair) => self.holds(&pair.0)? || self.holds(&pair.1)?,
-            Expression::Compare(comparison, pair) => self.compare(*comparison, pair)?,
-            _ => false,
-        })
-    }
-
-    pub(super) fn value(&mut self, expression: &'a Expression) -> Result<Value<'a>, Failure> {
-        Ok(match expression {
-            Expression::Null => Value::Null,
-            Expression::Boolean(value) => Value::Boolean(*value),
-            Expression::Integer(value) => Value::int(*value),
-            Expression::Long(value) => Value::Number(Number::Long(*value)),
-            Expression::BigInteger(value) => {
-                Value::Number(Number::BigInteger(Rc::new(value.clone())))
-            }
-            Expression::Double(value) => Value::Number(Number::Double(*value)),
-            Expression::Text(text) => Value::text(text),
-            Expression::Interpolated(block, cut) => {
-                let mut text = self.text_of_block(block)?;
-                if *cut {
-                    text.pop();
-                }
-                self.made(text)?
-            }
-            Expression::Reference(reference) => self.reference(reference)?,
-            Expression::List(items) => {
-                self.charge(64 + items.len() * 24)?;
-                let mut list = Vec::with_capacity(items.len());
-                for item in items {
-                    list.push(self.value(item)?);
-                }
-                Value::list(list)
-            }
-            Expression::Map(entries) => {
-                self.charge(64 + entries.len() * 48)?;
-                let map = Map::new(Vec::with_capacity(entries.len()));
-                for (key, value) in entries {
-                    let key = self.value(key)?;
-                    let value = self.value(value)?;
-                    map.put(key, value);
-                }
-                Value::Map(map)
-            }
-            Expression::Range(bounds) => self.range(&bounds.0, &bounds.1)?,
-            Expression::Calculate(operator, pair) => self.calculate(*operator, pair)?,
-            Expression::Not(_)
-            | Expression::And(_)
-            | Expression::Or(_)
-            | Expression::Compare(..) => Value::Boolean(self.holds(expression)?),
-        })
-    }
-
-    fn range(&mut self, from: &'a Expression, to: &'a Expression) -> Result<Value<'a>, Failure> {
-        let (Value::Number(from), Value::Number(to)) = (self.value(from)?, self.value(to)?) else {
-            return Ok(Value::Null);
-        };
-        let (from, to) = (from.to_int(), to.to_int());
-        let length = usize::try_from(from.abs_diff(to)).unwrap_or(usize::MAX);
-        self.charge(length.saturating_add(1).saturating_mul(24))?;
-        let items = if from >= to {
-            (to..=from).rev().map(Value::int).collect()
-        } else {
-            (from..=to).map(Value::int).collect()
-        };
-        Ok(Value::list(items))
-    }
-
-    fn calculate(
-        &mut self,
-        operator: Operator,
-        pair: &'a (Expression, Expression),
-    ) -> Result<Value<'a>, Failure> {
-        let left = self.value(&pair.0)?;
-        let right = self.value(&pair.1)?;
-        if let (Value::Number(a), Value::Number(b)) = (&left, &right) {
-            return match Number::calculate(operator, a, b) {
-                Ok(number) => Ok(Value::Number(number)),
-                Err(number::Failure::Null) => Ok(Value::Null),
-                Err(number::Failure::Thrown) => Err(Failure::thrown("the numbers are too large")),
-            };
-        }
-        let strings = matches!(left, Value::Text(_)) || matches!(right, Value::Text(_));
-        if operator != Operator::Add || !strings {
-            return Ok(Value::Null);
-        }
-        let mut joined = String::new();
-        // A null here is no reference, and prints as it is written: an
-        // operation that gave nothing. Its text is not kept.
-        if !left.is_null() {
-            self.write(&left, &mut joined)?;
-        }
-        if !right.is_null() {
-            self.write(&right, &mut joined)?;
-        }
-        self.made(joined)
-    }
-
-    fn compare(
-        &mut self,
-        comparison: Comparison,
-        pair: &'a (Expression, Expression),
-    ) -> Result<bool, Failure> {
-        let left = self.value(&pair.0)?;
-        let right = self.value(&pair.1)?;
-        if let (Value::Number(a), Value::Number(b)) = (&left, &right) {
-            let order = Number::compare(a, b);
-            return Ok(match comparison {
-                Comparison::Equal => order.is_eq(),
-                Comparison::NotEqual => order.is_ne(),
-                Comparison::Less => order.is_lt(),
-                Comparison::LessOrEqual => order.is_le(),
-                Comparison::Greater => order.is_gt(),
-                Comparison::GreaterOrEqual => order.is_ge(),
-            });
-        }
-        match comparison {
-            Comparison::Equal => self.equal(&left, &right),
-            Comparison::NotEqual => self.equal(&left, &right).map(|equal| !equal),
-            _ => Ok(false),
-        }
-    }
-
-    /// Velocity's `==`: by Java's `equals` where the classes are related, else
-    /// by text.
-    fn equal(&mut self, left: &Value<'a>, right: &Value<'a>) -> Result<bool, Failure> {
-        match (left, right) {
-            (Value::Null, Value::Null) => return Ok(true),
-            (Value::Null, _) | (_, Value::Null) => return Ok(false),
-            (Value::Text(a), Value::Text(b)) => return Ok(a.as_str() == b.as_str()),
-            (Value::List(a), Value::List(b)) => {
-                let kind = |list: &List<'_>| match list.kind {
-                    ListKind::Json => ListKind::Plain,
-                    other => other,
-                };
-                if kind(a) == kind(b) {
-                    return Ok(left.equals(right));
-                }
-            }
-            (Value::Boolean(_), Value::Boolean(_))
-            | (Value::Character(_), Value::Character(_))
-            | (Value::Map(_), Value::Map(_))
-            | (Value::Object(_), Value::Object(_)) => return Ok(left.equals(right)),
-            _ => {}
-        }
-        let left = self.text_of(left)?;
-        let right = self.text_of(right)?;
-        Ok(left.as_str() == right.as_str())
-    }
-
-    /// The value of a reference; nothing is the empty text.
-    fn reference(&mut self, reference: &'a Reference) -> Result<Value<'a>, Failure> {
-        let mut value = self.slots[reference.root].clone();
-        for step in &reference.steps {
-            if value.is_null() {
-                break;
-            }
-            value = self.step(value, step)?;
-        }
-        if value.is_null() {
-            value = Value::text("");
-        }
-        Ok(value)
-    }
-
-    fn step(&mut self, value: Value<'a>, step: &'a Step) -> Result<Value<'a>, Failure> {
-        match step {
-            Step::Property(property) => self.property(&value, &property.text),
-            Step::Method(method) => self.method(&value, method),
-            Step::Index(index) => {
-                let index = self.value(index)?;
-                let index = self.from_end(index, &value)?;
-                match value {
-                    Value::Context => match &index {
-                        Value::Text(name) => self.context_variable_named(name),
-                        _ => Ok(Value::Null),
-                    },
-                    Value::Text(_) | Value::Number(_) | Value::Boolean(_) => Ok(Value::Null),
-                    _ => methods::call(self, &value, methods::Name::Get, &[index]),
-                }
-            }
-        }
-    }
-
-    /// `[-1]` is the last item.
-    fn from_end(&mut self, index: Value<'a>, holder: &Value<'a>) -> Result<Value<'a>, Failure> {
-        if let Value::Number(Number::Integer(number)) = index
-            && number < 0
-        {
-            let size = match holder {
-                Value::List(list) => list.len(),
-                Value::Map(map) => map.len(),
-                _ => match self.map_behind(holder)? {
-                    Some(map) => map.len(),
-                    None => return Err(Failure::thrown("a negative index needs a size()")),
-                },
-            };
-            let size = i32::try_from(size).unwrap_or(i32::MAX);
-            return Ok(Value::int(size.wrapping_add(number)));
-        }
-        Ok(index)
-    }
-
-    fn property(&mut self, value: &Value<'a>, name: &'a str) -> Result<Value<'a>, Failure> {
-        Ok(match value {
-            // getClass() wins over an entry, and is refused.
-            Value::Map(_) if name == "class" => Value::Null,
-            Value::Map(map) => map.get_text(name).unwrap_or_default(),
-            Value::Context => self.context_variable(name)?,
-            Value::Input if matches!(name, "body" | "Body") => self.body_text(),
-            Value::Object(object) => match &**object {
-                Object::Loop(state) => collection::loop_property(state, name),
-                Object::Entry(map, at) => match name {
-                    "key" | "Key" => map.at(*at).map(|(key, _)| key).unwrap_or_default(),
-                    "value" | "Value" => map.at(*at).map(|(_, value)| value).unwrap_or_default(),
-                    _ => Value::Null,
-                },
-                Object::View(_, map) if matches!(name, "empty" | "Empty") => {
-                    Value::Boolean(map.len() == 0)
-                }
-                _ => Value::Null,
-            },
-            Value::Text(_) => match name {
-                "bytes" | "Bytes" => methods::call(self, value, methods::Name::GetBytes, &[])?,
-                "empty" | "Empty" => methods::call(self, value, methods::Name::IsEmpty, &[])?,
-                "blank" | "Blank" => methods::call(self, value, methods::Name::IsBlank, &[])?,
-                _ => Value::Null,
-            },
-            Value::List(list) if matches!(name, "empty" | "Empty") => match list.kind {
-                ListKind::Array => Value::Null,
-                _ => Value::Boolean(list.len() == 0),
-            },
-            Value::Number(Number::Double(number)) => match name {
-                "naN" | "NaN" => Value::Boolean(number.is_nan()),
-                "infinite" | "Infinite" => Value::Boolean(number.is_infinite()),
-                _ => Value::Null,
-            },
-            _ => Value::Null,
-        })
-    }
-
-    fn method(&mut self, receiver: &Value<'a>, method: &'a Method) -> Result<Value<'a>, Failure> {
-        self.steps += 1;
-        if matches!(receiver, Value::Input)
-            && let Some(path) = &method.path
-        {
-            return input::call_with_path(self, method.name, path);
-        }
-        match &*method.arguments {
-            [] => self.call(receiver, method, &[]),
-            [only] => {
-                let argument = self.value(only)?;
-                self.call(receiver, method, &[argument])
-            }
-            [first, second] => {
-                let first = self.value(first)?;
-                let second = self.value(second)?;
-                self.call(receiver, method, &[first, second])
-            }
-            more => {
-                let mut arguments = Vec::with_capacity(more.len());
-                for argument in more {
-                    arguments.push(self.value(argument)?);
-                }
-                self.call(receiver, method, &arguments)
-            }
-        }
-    }
-
-    fn call(
-        &mut self,
-        receiver: &Value<'a>,
-        method: &'a Method,
-        arguments: &[Value<'a>],
-    ) -> Result<Value<'a>, Failure> {
-        match receiver {
-            Value::Input => input::call(self, method.name, arguments),
-            Value::Util => util_functions::call(self, method.name, arguments),
-            Value::Context => self.call_context(method.name, arguments),
-            _ => methods::call(self, receiver, method.name, arguments),
-        }
-    }
-
-    // === text ===
-
-    /// The text of a block, apart from the output.
-    fn text_of_block(&mut self, block: &'a Block) -> Result<String, Failure> {
-        let outer = std::mem::take(&mut self.out);
-        let result = self.block(block);
-        let text = std::mem::replace(&mut self.out, outer);
-        result?;
-        Ok(text)
-    }
-
-    /// Java's `toString`.
-    pub(super) fn text_of(&mut self, value: &Value<'a>) -> Result<Text<'a>, Failure> {
-        if let Value::Text(text) = value {
-            return Ok(text.clone());
-        }
-        let mut text = String::new();
-        self.write(value, &mut text)?;
-        self.charge(text.len())?;
-        Ok(Text::Owned(Rc::from(text)))
-    }
-
-    /// Writes a value as Java's `toString`.
-    pub(super) fn write(&mut self, value: &Value<'a>, out: &mut String) -> Done {
-        self.within_text_limit(out.len())?;
-        match value {
-            Value::Null => out.push_str("null"),
-            Value::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
-            Value::Number(number) => number.write(out),
-            Value::Character(unit) => out.push_str(&String::from_utf16_lossy(&[*unit])),
-            Value::Text(text) => out.push_str(text.as_str()),
-            Value::Input | Value::Util => {}
-            Value::Context => {
-                let map = self.whole_context()?;
-                self.write(&Value::Map(map), out)?;
-            }
-            Value::List(list) => match list.kind {
-                ListKind::Json => super::json::write(value, out, true)?,
-                ListKind::Array => out.push_str("[Ljava.lang.Object;@0"),
-                ListKind::Plain | ListKind::Fixed => {
-                    self.descend()?;
-                    self.work(list.len())?;
-                    out.push('[');
-                    for index in 0..list.len() {
-                        if index > 0 {
-                            out.push_str(", ");
-                        }
-                        match list.get(index) {
-                            Some(Value::List(inner)) if Rc::ptr_eq(&inner, list) => {
-                                out.push_str("(this Collection)");
-                            }
-                            Some(item) => self.write(&item, out)?,
-                            None => break,
-                        }
-                    }
-                    out.push(']');
-                    self.depth -= 1;
-                }
-            },
-            Value::Map(map) if map.opaque => {}
-            Value::Map(map) => {
-                self.descend()?;
-                self.work(map.len())?;
-                out.push('{');
-                for index in 0..map.len() {
-                    if index > 0 {
-                        out.push_str(", ");
-                    }
-                    let Some((key, item)) = map.at(index) else {
-                        break;
-                    };
-                    self.write(&key, out)?;
-                    out.push('=');
-                    match item {
-                        Value::Map(inner) if Rc::ptr_eq(&inner, map) => out.push_str("(this Map)"),
-                        item => self.write(&item, out)?,
-                    }
-                }
-                out.push('}');
-                self.depth -= 1;
-            }
-            Value::Object(object) => self.write_object(object, out)?,
-        }
-        Ok(())
-    }
-
-    fn write_object(&mut self, object: &Rc<Object<'a>>, out: &mut String) -> Done {
-        match &**object {
-            Object::View(view, map) => {
-                self.descend()?;
-                let source = Source::Map(*view, Rc::clone(map));
-                out.push('[');
-                for index in 0..source.len() {
-                    if index > 0 {
-                        out.push_str(", ");
-                    }
-                    let item = source.get(index).unwrap_or_default();
-                    self.write(&item, out)?;
-                }
-                out.push(']');
-                self.depth -= 1;
-            }
-            Object::Entry(map, at) => {
-                if let Some((key, value)) = map.at(*at) {
-                    self.descend()?;
-                    self.write(&key, out)?;
-                    out.push('=');
-                    self.write(&value, out)?;
-                    self.depth -= 1;
-                }
-            }
-            Object::Iterator(_) => out.push_str("java.util.Iterator@0"),
-            Object::Loop(state) => {
-                let own = collection::own_entries(state);
-                self.write(&Value::Map(own), out)?;
-            }
-            Object::Block(block, depth) => {
-                // A block that prints itself stops at the second time.
-                if depth.get() >= 2 {
-                    return Ok(());
-                }
-                depth.set(depth.get() + 1);
-                let outer = std::mem::replace(&mut self.out, std::mem::take(out));
-                let result = self.block(block);
-                *out = std::mem::replace(&mut self.out, outer);
-                depth.set(depth.get() - 1);
-                match result {
-                    Ok(()) | Err(Failure::Break) => {}
-                    Err(failure) => return Err(failure),
-                }
-            }
         }
         Ok(())
     }

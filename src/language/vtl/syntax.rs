@@ -10,7 +10,8 @@
 
 use std::collections::HashSet;
 
-use super::lexer::{Kind, Lexer, Token};
+use super::lexer::Lexer;
+use super::token::{Kind, Token};
 
 /// The number of a token in [`Syntax::tokens`].
 pub(super) type TokenId = usize;
@@ -20,8 +21,6 @@ pub(super) type TokenId = usize;
 pub(super) struct Syntax {
     pub(super) tokens: Vec<Token>,
     pub(super) statements: Statements,
-    /// Why the original would fail only when the template is first used.
-    pub(super) late_error: Option<String>,
 }
 
 /// Statements, each with the byte offset where it begins.
@@ -141,7 +140,6 @@ pub(super) fn parse(text: &str, depth: usize) -> Result<Syntax, SyntaxError> {
         at: 0,
         depth,
         macros: HashSet::new(),
-        late_error: None,
     };
     let statements = parser.statements()?;
     let end = parser.peek(0)?;
@@ -151,7 +149,6 @@ pub(super) fn parse(text: &str, depth: usize) -> Result<Syntax, SyntaxError> {
     Ok(Syntax {
         tokens: parser.tokens,
         statements,
-        late_error: parser.late_error,
     })
 }
 
@@ -161,7 +158,6 @@ struct Parser<'t> {
     at: TokenId,
     depth: usize,
     macros: HashSet<String>,
-    late_error: Option<String>,
 }
 
 impl Parser<'_> {
@@ -309,10 +305,7 @@ impl Parser<'_> {
             next,
             Kind::If | Kind::Else | Kind::ElseIf | Kind::EndDirective
         );
-        if next == Kind::End {
-            self.late_error
-                .get_or_insert_with(|| "a template cannot end with an escape".to_owned());
-        } else {
+        if next != Kind::End {
             let image = &self.tokens[self.at].image;
             let name: String = image.chars().skip(1).collect();
             control |= is_directive(&name) || self.macros.contains(&name);

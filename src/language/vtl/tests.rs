@@ -70,6 +70,29 @@ fn nesting_is_refused_before_it_hurts() {
 }
 
 #[test]
+fn deep_templates_render_or_fail_within_the_stack() {
+    let ifs = format!("{}x{}", "#if(true)".repeat(190), "#end".repeat(190));
+    assert_eq!(render(&ifs).as_deref(), Ok("x"));
+    let sum = format!("#set($x = 0{})$x", " + 1".repeat(190));
+    assert_eq!(render(&sum).as_deref(), Ok("190"));
+
+    let mut blocks = String::from("#define($b0)x#end");
+    for number in 1..1_200 {
+        let before = number - 1;
+        let nots = "!".repeat(180);
+        blocks += &format!("#define($b{number})#if({nots}$b{before})$b{before}#end#end");
+    }
+    assert!(render(&format!("{blocks}$b1199")).is_err());
+
+    let nested = "#set($l = [])#foreach($i in [1..900])#set($l = [$l])#end";
+    assert!(render(&format!("{nested}$l")).is_err());
+    assert_eq!(
+        render(&format!("{nested}#if($l == [[]])x#end|$l.size()")).as_deref(),
+        Ok("|1")
+    );
+}
+
+#[test]
 fn overrides_pass_from_one_template_to_the_next() {
     let mut overrides = Overrides::default();
     let request = Template::parse("#set($context.responseOverride.own = ['a', {'b': 1}])").unwrap();
@@ -79,4 +102,137 @@ fn overrides_pass_from_one_template_to_the_next() {
     let text = response.render(&Inputs::default(), &mut overrides);
 
     assert_eq!(text.as_deref(), Ok("1"));
+}
+
+mod never_panics {
+    //! Input from strangers: whatever it is, there is an answer.
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::language::jsonpath;
+
+    /// Pieces that mean something to the lexer, and some that do not.
+    fn piece() -> impl Strategy<Value = String> {
+        let pieces = [
+            "$",
+            "#",
+            "\\",
+            "\"",
+            "'",
+            "(",
+            ")",
+            "[",
+            "]",
+            "{",
+            "}",
+            ".",
+            "!",
+            " ",
+            "\n",
+            "-",
+            "1",
+            "2.5",
+            "##",
+            "#*",
+            "*#",
+            "#[[",
+            "]]#",
+            "#end",
+            "#else",
+            "#if(",
+            "#set($x = ",
+            "$x",
+            "$l",
+            "#foreach($i in ",
+            "#define($b)",
+            "$b",
+            "#break",
+            "#stop",
+            "+",
+            "*",
+            "==",
+            "&&",
+            "true",
+            ".size()",
+            ".get(0)",
+            ".add($x)",
+            ".substring(1)",
+            ".split(',')",
+            "[1..9]",
+            "{'a':1}",
+            ".replaceAll('a','$0$0')",
+            ".keySet()",
+            ".entrySet()",
+            ".iterator()",
+            ".next()",
+            ".toString()",
+            "$input.path('$..a')",
+            "$input.json(\"$x\")",
+            "$util.parseJson('[1]')",
+            "$context",
+            ".put('k', $m)",
+            "$m",
+            "$foreach",
+            ".format('%5d', 1)",
+            ".repeat(99)",
+            "é😀",
+            "9223372036854775807",
+            ".parent",
+            "#macro(m)",
+            "#m()",
+            "\\u0041",
+            "\r\n",
+            "@",
+        ];
+        prop_oneof![
+            9 => proptest::sample::select(pieces.to_vec()).prop_map(ToOwned::to_owned),
+            1 => ".{0,3}",
+        ]
+    }
+
+    fn text(pieces: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+        proptest::collection::vec(piece(), pieces).prop_map(|pieces| pieces.concat())
+    }
+
+    fn try_out(template: &str, body: &str) {
+        let Ok(parsed) = Template::parse(template) else {
+            return;
+        };
+        let inputs = Inputs {
+            body: Some(body),
+            ..Inputs::default()
+        };
+        if let Ok(rendered) = parsed.render(&inputs, &mut Overrides::default()) {
+            assert!(rendered.len() <= crate::language::vtl::render::TEXT_LIMIT * 2);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn on_pieces_of_templates(template in text(0..30), body in text(0..4)) {
+            try_out(&template, &body);
+        }
+
+        #[test]
+        fn on_pieces_after_some_variables(template in text(1..20)) {
+            let start = "#set($l = [1,'a',[2]])#set($m = {'a':1,'b':$l})#set($x = 'text')";
+            try_out(&format!("{start}{template}"), "{\"a\":[1,{\"a\":2}]}");
+        }
+
+        #[test]
+        fn on_any_text(template in ".*", body in ".*") {
+            try_out(&template, &body);
+        }
+
+        #[test]
+        fn on_any_path(path in "[$@.a*\\[\\]?()'\",:0-9 =<>!&|/~-]{0,24}") {
+            let document = serde_json::json!({"a": [1, {"a": "x"}], "b": null});
+            if let Ok(path) = jsonpath::Path::compile(&path) {
+                drop(path.read(&document));
+            }
+        }
+    }
 }

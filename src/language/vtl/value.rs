@@ -34,7 +34,7 @@ pub enum Value<'a> {
     List(Rc<List<'a>>),
     /// A `Map`.
     Map(Rc<Map<'a>>),
-    /// Something else; see [`Object`].
+    /// Something else; see `Object`.
     Object(Rc<Object<'a>>),
     /// `$input`
     Input,
@@ -456,6 +456,9 @@ impl<'a> Entries<'a> {
     }
 
     pub(super) fn get(&self, key: &Value<'a>) -> Option<&Value<'a>> {
+        if let Value::Text(text) = key {
+            return self.get_text(text.as_str());
+        }
         match self {
             Self::Few(entries) => entries
                 .iter()
@@ -522,8 +525,14 @@ impl<'a> Source<'a> {
     pub(super) fn get(&self, index: usize) -> Option<Value<'a>> {
         match self {
             Self::List(list) => list.get(index),
-            Self::Map(View::Keys, map) => map.at(index).map(|(key, _)| key),
-            Self::Map(View::Values, map) => map.at(index).map(|(_, value)| value),
+            Self::Map(View::Keys, map) => {
+                map.entries.borrow().at(index).map(|(key, _)| key.clone())
+            }
+            Self::Map(View::Values, map) => map
+                .entries
+                .borrow()
+                .at(index)
+                .map(|(_, value)| value.clone()),
             Self::Map(View::Entries, map) => (index < map.len())
                 .then(|| Value::Object(Rc::new(Object::Entry(Rc::clone(map), index)))),
         }

@@ -173,18 +173,18 @@ fn change_list<'a>(
     arguments: &[Value<'a>],
 ) -> Outcome<'a> {
     let size = list.len();
-    let changes = matches!(
-        name,
-        Name::Add
-            | Name::AddAll
-            | Name::AppendElement
-            | Name::Remove
-            | Name::RemoveAll
-            | Name::RetainAll
-            | Name::Clear
-    );
-    if changes && list.kind == ListKind::Array {
-        return Err(unsupported());
+    if list.kind == ListKind::Array {
+        return match (name, arguments) {
+            (Name::Add, [_]) | (Name::Clear, []) => Err(unsupported()),
+            (Name::Add, [index, _]) | (Name::Remove, [index]) if int_argument(index).is_some() => {
+                Err(unsupported())
+            }
+            (Name::Remove, [wanted]) => match position(&list.items.borrow(), wanted) {
+                Some(_) => Err(unsupported()),
+                None => Ok(Value::Boolean(false)),
+            },
+            _ => no_match(name, arguments, LIST_WITHOUT_PARAMETERS),
+        };
     }
     let whole = Value::List(Rc::clone(list));
     match (name, arguments) {
@@ -470,12 +470,36 @@ fn call_view<'a>(
             let items = (0..source.len()).filter_map(|at| source.get(at)).collect();
             Ok(Value::List(List::new(ListKind::Array, items)))
         }
-        (Name::Remove, [wanted]) if view == View::Keys => {
-            let found = map.get(wanted).is_some();
-            map.remove(wanted);
-            Ok(Value::Boolean(found))
+        (Name::Remove, [wanted]) => {
+            renderer.work(map.len())?;
+            let found = (0..source.len())
+                .find(|index| source.get(*index).is_some_and(|item| item.equals(wanted)))
+                .and_then(|index| map.at(index));
+            if let Some((key, _)) = &found {
+                map.remove(key);
+            }
+            Ok(Value::Boolean(found.is_some()))
         }
-        (Name::Add | Name::AddAll, [_]) => Err(unsupported()),
+        (Name::RemoveAll | Name::RetainAll, [others]) => {
+            let Some(others) = items_of(others) else {
+                return Ok(Value::Null);
+            };
+            renderer.work(map.len().saturating_mul(others.len()))?;
+            let keep_found = name == Name::RetainAll;
+            let gone: Vec<Value<'a>> = (0..source.len())
+                .filter(|index| {
+                    let item = source.get(*index).unwrap_or_default();
+                    position(&others, &item).is_some() != keep_found
+                })
+                .filter_map(|index| map.at(index).map(|(key, _)| key))
+                .collect();
+            for key in &gone {
+                map.remove(key);
+            }
+            Ok(Value::Boolean(!gone.is_empty()))
+        }
+        (Name::Add, [_]) => Err(unsupported()),
+        (Name::AddAll, [others]) if items_of(others).is_some() => Err(unsupported()),
         (Name::Clear, []) => {
             map.clear();
             void()

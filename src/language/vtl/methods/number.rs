@@ -20,6 +20,17 @@ const WITHOUT_PARAMETERS: &[Name] = &[
     Name::DoubleValue,
 ];
 
+const DOUBLE_WITHOUT_PARAMETERS: &[Name] = &[
+    Name::ByteValue,
+    Name::ShortValue,
+    Name::IntValue,
+    Name::LongValue,
+    Name::FloatValue,
+    Name::DoubleValue,
+    Name::IsNaN,
+    Name::IsInfinite,
+];
+
 #[expect(clippy::cast_possible_truncation, reason = "Java's narrowing")]
 pub(super) fn call<'a>(
     renderer: &mut Renderer<'a>,
@@ -101,10 +112,10 @@ fn decode(text: &str) -> Result<i64, Failure> {
 }
 
 fn in_radix(value: i64, radix: i32) -> String {
-    let radix = match u64::try_from(radix) {
-        Ok(radix @ 2..=36) => radix,
-        _ => 10,
-    };
+    let radix = u64::try_from(radix)
+        .ok()
+        .filter(|radix| (2..=36).contains(radix))
+        .unwrap_or(10);
     let mut rest = value.unsigned_abs();
     let mut digits = Vec::new();
     loop {
@@ -199,6 +210,7 @@ fn long<'a>(
                 Name::Signum => Number::Integer(i32::try_from(value.signum()).unwrap_or(0)),
                 Name::BitCount => Number::Integer(value.count_ones().cast_signed()),
                 Name::HashCode => Number::Integer(Number::Long(value).hash_code()),
+                Name::Reverse => Number::Long(value.reverse_bits()),
                 Name::ToString => return renderer.made(value.to_string()),
                 Name::ToHexString => return renderer.made(format!("{value:x}")),
                 Name::ToOctalString => return renderer.made(format!("{value:o}")),
@@ -273,14 +285,15 @@ fn double<'a>(number: &Number, name: Name, arguments: &[Value<'a>]) -> Outcome<'
                 Name::IsInfinite => Value::Boolean(value.is_infinite()),
                 Name::IsFinite => Value::Boolean(value.is_finite()),
                 Name::ValueOf => Value::Number(Number::Double(value)),
+                Name::HashCode => Value::int(Number::Double(value).hash_code()),
                 Name::ToString => {
                     let mut text = String::new();
                     Number::Double(value).write(&mut text);
                     Value::from(text)
                 }
-                _ => return no_match(name, arguments, WITHOUT_PARAMETERS),
+                _ => return no_match(name, arguments, DOUBLE_WITHOUT_PARAMETERS),
             },
-            None => return no_match(name, arguments, WITHOUT_PARAMETERS),
+            None => return no_match(name, arguments, DOUBLE_WITHOUT_PARAMETERS),
         },
         (_, [a, b]) => match (double_argument(a), double_argument(b)) {
             (Some(a), Some(b)) => match name {
@@ -288,11 +301,11 @@ fn double<'a>(number: &Number, name: Name, arguments: &[Value<'a>]) -> Outcome<'
                 Name::Min => Value::Number(Number::Double(a.min(b))),
                 Name::Sum => Value::Number(Number::Double(a + b)),
                 Name::Compare => Value::int(a.total_cmp(&b) as i32),
-                _ => return no_match(name, arguments, WITHOUT_PARAMETERS),
+                _ => return no_match(name, arguments, DOUBLE_WITHOUT_PARAMETERS),
             },
-            _ => return no_match(name, arguments, WITHOUT_PARAMETERS),
+            _ => return no_match(name, arguments, DOUBLE_WITHOUT_PARAMETERS),
         },
-        _ => return no_match(name, arguments, WITHOUT_PARAMETERS),
+        _ => return no_match(name, arguments, DOUBLE_WITHOUT_PARAMETERS),
     })
 }
 

@@ -26,6 +26,24 @@ const WITHOUT_PARAMETERS: &[Name] = &[
     Name::IsBlank,
 ];
 
+/// Methods that accept a null for a text, and then throw.
+const TAKES_TEXT: &[Name] = &[
+    Name::CompareTo,
+    Name::CompareToIgnoreCase,
+    Name::Concat,
+    Name::Contains,
+    Name::ContentEquals,
+    Name::EndsWith,
+    Name::IndexOf,
+    Name::LastIndexOf,
+    Name::Matches,
+    Name::Replace,
+    Name::ReplaceAll,
+    Name::ReplaceFirst,
+    Name::Split,
+    Name::StartsWith,
+];
+
 pub(super) fn call<'a>(
     renderer: &mut Renderer<'a>,
     receiver: &Text<'a>,
@@ -33,6 +51,9 @@ pub(super) fn call<'a>(
     arguments: &[Value<'a>],
 ) -> Outcome<'a> {
     let text = receiver.as_str();
+    if arguments.iter().any(Value::is_null) && TAKES_TEXT.contains(&name) {
+        return Err(Failure::thrown("a text is null"));
+    }
     match arguments {
         [] => without_arguments(renderer, receiver, name),
         [only] => one_argument(renderer, receiver, name, only),
@@ -156,6 +177,8 @@ fn without_arguments<'a>(
             Value::List(List::new(ListKind::Array, units))
         }
         Name::Formatted => Value::from(java_format::format(renderer, text, &[])?),
+        // Their parameter is an array, which may be left out.
+        Name::ValueOf | Name::CopyValueOf => Value::text(""),
         _ => Value::Null,
     })
 }
@@ -173,15 +196,13 @@ fn one_argument<'a>(
         (Name::StartsWith, Some(other)) => Value::Boolean(text.starts_with(other)),
         (Name::EndsWith, Some(other)) => Value::Boolean(text.ends_with(other)),
         (Name::ContentEquals, Some(other)) => Value::Boolean(text == other),
-        (Name::EqualsIgnoreCase, _) => {
-            Value::Boolean(other.is_some_and(|other| compare_ignoring_case(text, other) == 0))
+        (Name::EqualsIgnoreCase, Some(other)) => {
+            Value::Boolean(compare_ignoring_case(text, other) == 0)
         }
+        (Name::EqualsIgnoreCase, None) if argument.is_null() => Value::Boolean(false),
         (Name::CompareTo, Some(other)) => Value::int(compare(text, other)),
         (Name::CompareTo, None) => return Err(Failure::thrown("not a string to compare with")),
         (Name::CompareToIgnoreCase, Some(other)) => Value::int(compare_ignoring_case(text, other)),
-        (Name::CompareToIgnoreCase, None) if argument.is_null() => {
-            return Err(Failure::thrown("nothing to compare with"));
-        }
         (Name::Concat, Some(other)) => {
             if other.is_empty() {
                 return Ok(Value::Text(receiver.clone()));
