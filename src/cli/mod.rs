@@ -13,6 +13,7 @@ mod render;
 pub mod routes;
 mod serve;
 mod signals;
+mod template;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;

@@ -229,7 +229,7 @@ impl Stack<'_> {
                 .map(String::as_str)
                 .chain(self.parameters.names());
             return Err(Box::new(
-                Diagnostic::error("E0910", format!("the template has no `{name}`"))
+                Diagnostic::error("E1010", format!("the template has no `{name}`"))
                     .at(span)
                     .suggest(name, known),
             ));
@@ -237,7 +237,7 @@ impl Stack<'_> {
         if !self.is_live(resource) {
             let condition = resource.condition.as_deref().unwrap_or_default();
             return Err(problem(
-                "E0916",
+                "E1016",
                 span,
                 format!("`{id}` is not there, since its condition `{condition}` does not hold"),
             ));

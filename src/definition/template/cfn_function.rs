@@ -76,7 +76,7 @@ impl Function<'_, '_> {
             || self.property("ImageUri").is_some();
         if is_image {
             self.warn(
-                "W0941",
+                "W1041",
                 format!("the function `{id}` is a container image, which is not run here"),
                 Some("place it in `functions` of tollgate.yaml, with `command` or `endpoint`"),
             );
@@ -84,7 +84,7 @@ impl Function<'_, '_> {
         }
         if self.property("FunctionUrlConfig").is_some() {
             self.warn(
-                "W0931",
+                "W1031",
                 format!(
                     "the function `{id}` has a URL of its own: function URLs are not served yet"
                 ),
@@ -97,7 +97,7 @@ impl Function<'_, '_> {
             Code::Elsewhere => {
                 self.stack.say(
                     Diagnostic::note(
-                        "N0942",
+                        "N1042",
                         format!("the code of `{id}` is at AWS, so it is called there"),
                     )
                     .at(self.resource.span),
@@ -107,7 +107,7 @@ impl Function<'_, '_> {
         };
         let Some(runtime) = self.text("Runtime") else {
             self.warn(
-                "W0941",
+                "W1041",
                 format!("the function `{id}` has no `Runtime`, so that it cannot be run"),
                 None,
             );
@@ -118,7 +118,7 @@ impl Function<'_, '_> {
             None if runtime.starts_with("provided") => "bootstrap".to_owned(),
             None => {
                 self.warn(
-                    "W0941",
+                    "W1041",
                     format!("the function `{id}` has no `Handler`, so that it cannot be run"),
                     None,
                 );
@@ -202,7 +202,7 @@ impl Function<'_, '_> {
             "index.js"
         } else {
             self.warn(
-                "W0941",
+                "W1041",
                 format!(
                     "the code of `{}` stands in the template, which Lambda takes for Python and Node.js, not for `{runtime}`",
                     self.id
@@ -253,7 +253,7 @@ impl Function<'_, '_> {
                         .help
                         .unwrap_or_else(|| "--env-vars can give it".to_owned());
                     self.stack
-                        .say(Diagnostic::warning("W0940", message).at(span).help(help));
+                        .say(Diagnostic::warning("W1040", message).at(span).help(help));
                 }
             }
         }
@@ -270,7 +270,7 @@ impl Function<'_, '_> {
         };
         self.stack.say(
             Diagnostic::warning(
-                "W0940",
+                "W1040",
                 format!(
                     "the variable `{name}` of `{}` {why}: it is `{text}` here",
                     self.id
@@ -304,7 +304,7 @@ impl Function<'_, '_> {
             let Some((layer_id, layer)) = layer else {
                 if !tree::is_no_value(node) {
                     self.warn(
-                        "W0944",
+                        "W1044",
                         format!(
                             "a layer of `{}` is not in this template, so that it is not there",
                             self.id
@@ -325,7 +325,7 @@ impl Function<'_, '_> {
             match content {
                 Some(folder) => folders.push(folder),
                 None => self.warn(
-                    "W0944",
+                    "W1044",
                     format!("the content of the layer `{layer_id}` is no folder here, so that it is not there"),
                     None,
                 ),

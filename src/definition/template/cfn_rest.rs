@@ -64,7 +64,7 @@ impl Stack<'_> {
             let Some(path) = path else {
                 self.say(
                     Diagnostic::error(
-                        "E0930",
+                        "E1030",
                         format!("the document of `{id}` is at AWS, and only files are read"),
                     )
                     .at(location.span)
@@ -266,13 +266,13 @@ impl RestApi<'_, '_> {
             let Some(found) = found else {
                 let message = format!("`ParentId` of `{id}` names no resource of `{}`", self.id);
                 self.stack
-                    .say(Diagnostic::error("E0917", message).at(resource.span));
+                    .say(Diagnostic::error("E1017", message).at(resource.span));
                 return None;
             };
             id = found;
         }
         let message = format!("the resource `{id}` is its own parent");
-        self.stack.say(Diagnostic::error("E0913", message).at(span));
+        self.stack.say(Diagnostic::error("E1013", message).at(span));
         None
     }
 
@@ -287,7 +287,7 @@ impl RestApi<'_, '_> {
         };
         let (Some(path), Some(method)) = (path, text(properties, "HttpMethod")) else {
             let message = "the method names no resource of its API, or has no `HttpMethod`";
-            return self.stack.say(Diagnostic::error("E0917", message).at(span));
+            return self.stack.say(Diagnostic::error("E1017", message).at(span));
         };
         let key = document::method_key(method);
         let mut operation = tree::empty(span);
@@ -336,7 +336,7 @@ impl RestApi<'_, '_> {
                     let message = format!(
                         "`{name}` in `RequestParameters` must be method.request.querystring|path|header.NAME"
                     );
-                    self.stack.say(Diagnostic::error("E0917", message).at(span));
+                    self.stack.say(Diagnostic::error("E1017", message).at(span));
                     continue;
                 }
             };
@@ -408,7 +408,7 @@ impl RestApi<'_, '_> {
             let message = "`RequestValidatorId` names no validator of this template";
             return self
                 .stack
-                .say(Diagnostic::error("E0917", message).at(node.span));
+                .say(Diagnostic::error("E1017", message).at(node.span));
         };
         let resource = self.stack.resources.get(id);
         let Some(fields) = resource.and_then(|resource| self.stack.resolve(&resource.properties))
@@ -449,7 +449,7 @@ impl RestApi<'_, '_> {
                     let place = tree::get(properties, "AuthorizerId").map_or(span, |n| n.span);
                     let message = "`AuthorizerId` names no authorizer of this template";
                     self.stack
-                        .say(Diagnostic::error("E0917", message).at(place));
+                        .say(Diagnostic::error("E1017", message).at(place));
                     // Never open because of a slip.
                     document::add_security(operation, "AuthorizerId", empty());
                     return;
@@ -496,7 +496,7 @@ impl RestApi<'_, '_> {
             Err(problem) => {
                 let message = format!("`Schema` is text, but no JSON: {problem}");
                 self.stack
-                    .say(Diagnostic::error("E0917", message).at(node.span));
+                    .say(Diagnostic::error("E1017", message).at(node.span));
                 tree::empty(node.span)
             }
         }
@@ -547,7 +547,7 @@ impl RestApi<'_, '_> {
                         "two integration responses are for `{pattern}`; the first one counts"
                     );
                     self.stack
-                        .say(Diagnostic::warning("W0917", message).at(response.span));
+                        .say(Diagnostic::warning("W1017", message).at(response.span));
                     continue;
                 }
                 tree::set(&mut written, pattern, entry);

@@ -111,11 +111,11 @@ impl HttpApi<'_, '_> {
     fn route(&self, body: &mut Node, span: Span, properties: &Node) {
         let Some(key) = text(properties, "RouteKey") else {
             let message = "the route has no `RouteKey`";
-            return self.stack.say(Diagnostic::error("E0917", message).at(span));
+            return self.stack.say(Diagnostic::error("E1017", message).at(span));
         };
         let Some((method, path)) = route_key(key) else {
             let message = format!("the route key `{key}` is neither `METHOD /path` nor `$default`");
-            return self.stack.say(Diagnostic::error("E0917", message).at(span));
+            return self.stack.say(Diagnostic::error("E1017", message).at(span));
         };
         let mut operation = tree::map([("responses", tree::empty(span))], span);
         if path == "$default" {
@@ -131,7 +131,7 @@ impl HttpApi<'_, '_> {
             }
             None if tree::get(properties, "Target").is_some() => {
                 let message = "`Target` names no integration of this template";
-                self.stack.say(Diagnostic::error("E0917", message).at(span));
+                self.stack.say(Diagnostic::error("E1017", message).at(span));
             }
             None => {}
         }
@@ -159,7 +159,7 @@ impl HttpApi<'_, '_> {
                     let place = tree::get(properties, "AuthorizerId").map_or(span, |n| n.span);
                     let message = "`AuthorizerId` names no authorizer of this template";
                     self.stack
-                        .say(Diagnostic::error("E0917", message).at(place));
+                        .say(Diagnostic::error("E1017", message).at(place));
                     // Never open because of a slip.
                     "AuthorizerId".to_owned()
                 });
@@ -178,7 +178,7 @@ impl HttpApi<'_, '_> {
         let key = text(properties, "RouteKey").unwrap_or("$default");
         let Some((method, path)) = route_key(key) else {
             let message = format!("the route key `{key}` is neither `METHOD /path` nor `$default`");
-            self.stack.say(Diagnostic::error("E0917", message).at(span));
+            self.stack.say(Diagnostic::error("E1017", message).at(span));
             return true;
         };
         let words = |value: &str| tree::text(value, span);

@@ -17,14 +17,14 @@ impl Stack<'_> {
             Some(Some(value)) => return Ok(value),
             Some(None) => {
                 let message = format!("the condition `{name}` depends on itself");
-                return Err(problem("E0913", span, message));
+                return Err(problem("E1013", span, message));
             }
             None => {}
         }
         let Some(node) = self.conditions.get(name) else {
             let names: Vec<&str> = self.conditions.keys().map(String::as_str).collect();
             return Err(Box::new(
-                Diagnostic::error("E0910", format!("there is no condition `{name}`"))
+                Diagnostic::error("E1010", format!("there is no condition `{name}`"))
                     .at(span)
                     .suggest(name, names),
             ));
@@ -36,7 +36,7 @@ impl Stack<'_> {
             .filter(|value| value.is_none())
             .count();
         if open > LONGEST_CHAIN {
-            return Err(problem("E0914", span, "conditions are nested too deeply"));
+            return Err(problem("E1014", span, "conditions are nested too deeply"));
         }
         self.decided.borrow_mut().insert(name.to_owned(), None);
         let value = self.evaluate(node);
@@ -61,7 +61,7 @@ impl Stack<'_> {
                 Some("false") => Ok(false),
                 _ => {
                     let message = format!("a condition is a function, found {}", node.describe());
-                    Err(problem("E0911", node.span, message))
+                    Err(problem("E1011", node.span, message))
                 }
             };
         };
@@ -106,7 +106,7 @@ impl Stack<'_> {
                     Some("true") => Ok(true),
                     Some("false") => Ok(false),
                     _ => Err(problem(
-                        "E0911",
+                        "E1011",
                         node.span,
                         format!("`{name}` gives neither true nor false"),
                     )),

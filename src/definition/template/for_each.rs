@@ -40,7 +40,7 @@ fn unroll(argument: &Node, entries: &mut Mapping, stack: &Stack<'_>) {
     let Some([identifier, collection, template]) = argument.as_sequence() else {
         stack.say(
             Diagnostic::error(
-                "E0911",
+                "E1011",
                 "`Fn::ForEach` takes [IDENTIFIER, LIST, {KEY: VALUE}]",
             )
             .at(argument.span),

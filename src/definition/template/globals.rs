@@ -131,7 +131,7 @@ pub(super) fn check(globals: &Node, stack: &Stack<'_>) {
     let Some(sections) = globals.as_mapping() else {
         stack.say(
             Diagnostic::error(
-                "E0921",
+                "E1021",
                 format!("`Globals` must be a mapping, found {}", globals.describe()),
             )
             .at(globals.span),
@@ -141,14 +141,14 @@ pub(super) fn check(globals: &Node, stack: &Stack<'_>) {
     for (name, (span, section)) in sections {
         let Some((_, keys)) = SECTIONS.iter().find(|(known, _)| known == name) else {
             let finding =
-                Diagnostic::error("E0921", format!("`Globals` has no section `{name}`")).at(*span);
+                Diagnostic::error("E1021", format!("`Globals` has no section `{name}`")).at(*span);
             stack.say(finding.suggest(name, SECTIONS.map(|(known, _)| known)));
             continue;
         };
         for (key, span, _) in section.entries() {
             if !keys.is_empty() && !keys.contains(&key) {
                 let finding =
-                    Diagnostic::error("E0921", format!("`{key}` cannot stand in `Globals.{name}`"))
+                    Diagnostic::error("E1021", format!("`{key}` cannot stand in `Globals.{name}`"))
                         .at(span);
                 stack.say(finding.suggest(key, keys.iter().copied()));
             }

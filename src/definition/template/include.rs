@@ -70,7 +70,7 @@ impl Includes<'_, '_> {
         let span = location.span;
         if name.contains("://") {
             let message = format!("`{name}` of AWS::Include is at AWS, and only files are read");
-            let finding = Diagnostic::error("E0930", message)
+            let finding = Diagnostic::error("E1030", message)
                 .at(span)
                 .help("name a file beside the template, as before `sam package`");
             self.stack.say(finding);
@@ -78,7 +78,7 @@ impl Includes<'_, '_> {
         }
         if depth >= DEEPEST || self.count >= MOST_FILES {
             self.stack.say(
-                Diagnostic::error("E0914", "too many files are included in each other").at(span),
+                Diagnostic::error("E1014", "too many files are included in each other").at(span),
             );
             return None;
         }
@@ -87,7 +87,7 @@ impl Includes<'_, '_> {
         if has_tags(&node) {
             self.stack.say(
                 Diagnostic::warning(
-                    "W0930",
+                    "W1030",
                     format!(
                         "`{name}` has short forms such as `!Sub`, which AWS::Include does not take"
                     ),
@@ -121,7 +121,7 @@ pub(super) fn read_file(
     let file = match sources.add_path(&folder.join(name)) {
         Ok(file) => file,
         Err(problem) => {
-            let finding = Diagnostic::error("E0930", format!("{what}: {}", problem.message))
+            let finding = Diagnostic::error("E1030", format!("{what}: {}", problem.message))
                 .at(span)
                 .help("paths are taken from the folder of the file they stand in");
             stack.say(finding);

@@ -104,7 +104,7 @@ impl Stack<'_> {
         self.charge(1, node.span)?;
         if depth > DEEPEST {
             return Err(problem(
-                "E0914",
+                "E1014",
                 node.span,
                 "functions are nested too deeply",
             ));
@@ -233,7 +233,7 @@ impl Stack<'_> {
                     "Fn::Transform",
                 ];
                 Err(Box::new(
-                    Diagnostic::error("E0911", format!("there is no function `{other}`"))
+                    Diagnostic::error("E1011", format!("there is no function `{other}`"))
                         .at(span)
                         .suggest(other, known),
                 ))
@@ -259,7 +259,7 @@ impl Stack<'_> {
             Some(ParameterValue::Missing(why)) => {
                 return Err(Box::new(
                     Diagnostic::error(
-                        "E0902",
+                        "E1002",
                         format!("the parameter `{name}` has no value: {why}"),
                     )
                     .at(span)
@@ -353,7 +353,7 @@ impl Stack<'_> {
                 if gateway_own.contains(&resource) && !self.has_resource(resource) {
                     return Err(Box::new(
                         Diagnostic::error(
-                            "E0910",
+                            "E1010",
                             format!("`${{{name}}}` in Fn::Sub names no resource"),
                         )
                         .at(span)
@@ -371,7 +371,7 @@ impl Stack<'_> {
             || match &node.value {
                 Value::Scalar { text, .. } => Ok(text.clone()),
                 _ => Err(problem(
-                    "E0911",
+                    "E1011",
                     span,
                     format!("`${{{name}}}` in Fn::Sub is a list, and must be text"),
                 )),
@@ -391,7 +391,7 @@ impl Stack<'_> {
                 Value::Scalar { text, .. } => texts.push(text.clone()),
                 _ => {
                     let message = format!("Fn::Join joins texts, found {}", item.describe());
-                    return Err(problem("E0911", item.span, message));
+                    return Err(problem("E1011", item.span, message));
                 }
             }
         }
@@ -409,7 +409,7 @@ impl Stack<'_> {
         match index.trim().parse::<usize>() {
             Ok(index) if index < items.len() => Ok(Some(items.swap_remove(index))),
             _ => Err(problem(
-                "E0911",
+                "E1011",
                 span,
                 format!("Fn::Select takes item {index} of {}", items.len()),
             )),
@@ -474,7 +474,7 @@ impl Stack<'_> {
                 .and_then(|mappings| mappings.get(&map)?.get(&first)?.get(&second));
             value.cloned().ok_or_else(|| {
                 problem(
-                    "E0910",
+                    "E1010",
                     span,
                     format!("the mappings have no `{map}.{first}.{second}`"),
                 )
@@ -497,7 +497,7 @@ impl Stack<'_> {
             Some(value) => Ok(Some(tree::text(value, span))),
             None => Err(Box::new(
                 Diagnostic::error(
-                    "E0912",
+                    "E1012",
                     format!("`{name}` is exported by another stack, whose values are at AWS"),
                 )
                 .at(span)
@@ -522,7 +522,7 @@ impl Stack<'_> {
         let bits = bits.map(number).transpose()?;
         let blocks = subnets(&block, count, bits).ok_or_else(|| {
             let message = format!("`{block}` cannot be divided into {count} blocks of that size");
-            problem("E0911", span, message)
+            problem("E1011", span, message)
         })?;
         self.charge(blocks.len(), span)?;
         let blocks = blocks.into_iter().map(|block| tree::text(block, span));
@@ -552,7 +552,7 @@ impl Stack<'_> {
             // A parameter that holds `a,b` without being declared as a list.
             Some(other) => {
                 let message = format!("{function} takes a list, found {}", other.describe());
-                Err(problem("E0911", span, message))
+                Err(problem("E1011", span, message))
             }
             None => Ok(Vec::new()),
         }
@@ -572,7 +572,7 @@ impl Stack<'_> {
             }) => Ok(text),
             Some(other) => {
                 let message = format!("{function} takes a text, found {}", other.describe());
-                Err(problem("E0911", node.span, message))
+                Err(problem("E1011", node.span, message))
             }
             None => Ok(String::new()),
         }
@@ -597,7 +597,7 @@ impl Stack<'_> {
             None => {
                 self.budget.set(0);
                 Err(problem(
-                    "E0914",
+                    "E1014",
                     span,
                     "the template's functions make more than can be read",
                 ))
@@ -615,7 +615,7 @@ pub(super) fn problem(
 }
 
 pub(super) fn malformed(function: &str, form: &str, span: Span) -> Box<Diagnostic> {
-    problem("E0911", span, format!("`{function}` takes {form}"))
+    problem("E1011", span, format!("`{function}` takes {form}"))
 }
 
 /// The first `count` blocks of `block` that leave `bits` for hosts.
@@ -768,6 +768,6 @@ mod tests {
 
         let value = stack.try_resolve(node.get("Outputs").unwrap().get("V").unwrap());
 
-        assert_eq!(value.unwrap_err().code, "E0914");
+        assert_eq!(value.unwrap_err().code, "E1014");
     }
 }

@@ -48,7 +48,7 @@ use crate::source::{Diagnostic, Diagnostics, Node, Sources, Span};
 
 pub use self::environment_file::EnvironmentFile;
 pub use self::parameters::read_overrides;
-pub use self::websocket::{WebSocketApi, WebSocketRoute};
+pub use self::websocket::{WebSocketApi, WebSocketAuthorizer, WebSocketRoute};
 
 /// Most nodes that a template's functions may make.
 const BUDGET: usize = 2_000_000;
@@ -78,6 +78,8 @@ pub struct Template {
     pub function_ids: IndexMap<String, String>,
     /// Code that stands in the template, to be written before it runs.
     pub inline_code: Vec<InlineCode>,
+    /// Names of API keys whose value is made up here.
+    pub made_up_keys: Vec<String>,
     /// API keys.
     pub api_keys: Vec<ApiKeySettings>,
     /// Usage plans.

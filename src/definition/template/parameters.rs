@@ -89,7 +89,7 @@ fn read_one(
                 _ => item.as_str(),
             };
             let mut finding = Diagnostic::error(
-                "E0903",
+                "E1003",
                 format!("the parameter `{name}` is `{shown}`, but {problem}"),
             )
             .at(span);

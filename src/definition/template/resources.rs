@@ -22,12 +22,12 @@ pub(super) fn read(root: &Node, stack: &Stack<'_>) -> IndexMap<String, Resource>
             "`Resources` must be a mapping, found {}",
             section.describe()
         );
-        stack.say(Diagnostic::error("E0901", message).at(section.span));
+        stack.say(Diagnostic::error("E1001", message).at(section.span));
     }
     for (id, span, node) in section.entries() {
         let Some(kind) = tree::get(node, "Type").and_then(Node::as_str) else {
             let message = format!("the resource `{id}` has no `Type`");
-            stack.say(Diagnostic::error("E0901", message).at(span));
+            stack.say(Diagnostic::error("E1001", message).at(span));
             continue;
         };
         let properties = match tree::get(node, "Properties") {
@@ -37,7 +37,7 @@ pub(super) fn read(root: &Node, stack: &Stack<'_>) -> IndexMap<String, Resource>
                     "`Properties` of `{id}` must be a mapping, found {}",
                     other.describe()
                 );
-                stack.say(Diagnostic::error("E0901", message).at(other.span));
+                stack.say(Diagnostic::error("E1001", message).at(other.span));
                 continue;
             }
             None => tree::empty(span),
@@ -46,7 +46,7 @@ pub(super) fn read(root: &Node, stack: &Stack<'_>) -> IndexMap<String, Resource>
             Some((Some(name), _)) => Some(name.to_owned()),
             Some((None, span)) => {
                 let message = format!("`Condition` of `{id}` must be the name of a condition");
-                stack.say(Diagnostic::error("E0901", message).at(span));
+                stack.say(Diagnostic::error("E1001", message).at(span));
                 None
             }
             None => None,
@@ -73,7 +73,7 @@ pub(super) fn refuse_sam(stack: &Stack<'_>) {
     if let Some(resource) = first {
         stack.say(
             Diagnostic::error(
-                "E0904",
+                "E1004",
                 format!(
                     "the template has a resource of type {}, but not the SAM transform",
                     resource.kind
@@ -138,7 +138,7 @@ pub(super) fn choose_first(stack: &mut Stack<'_>, options: &Options) {
     if let Some(wanted) = &options.api {
         if !known.contains(wanted) {
             let finding = Diagnostic::error(
-                "E0905",
+                "E1005",
                 format!("--api names `{wanted}`, and the template has no such API"),
             )
             .suggest(wanted, known.iter().map(String::as_str));
@@ -220,7 +220,7 @@ pub(super) fn report(stack: &Stack<'_>) {
         };
         if stack.is_live(resource) {
             stack.say(
-                Diagnostic::warning("W0931", format!("`{id}` ({}): {words}", resource.kind))
+                Diagnostic::warning("W1031", format!("`{id}` ({}): {words}", resource.kind))
                     .at(resource.span),
             );
         }

@@ -258,7 +258,7 @@ impl Transform<'_, '_> {
 
     /// Says what is wrong with a SAM resource.
     pub(super) fn error(&self, span: Span, message: impl Into<String>) {
-        self.stack.say(Diagnostic::error("E0920", message).at(span));
+        self.stack.say(Diagnostic::error("E1020", message).at(span));
     }
 }
 

@@ -31,7 +31,7 @@ impl Transform<'_, '_> {
         } else if event.property("Auth").is_some() && draft.body.is_some() {
             stack.say(
                 Diagnostic::warning(
-                    "W0922",
+                    "W1022",
                     format!(
                         "`Auth` of {} has no effect: `{}` has a document of its own",
                         event.what(),
@@ -224,7 +224,7 @@ impl Transform<'_, '_> {
                     .collect::<Vec<_>>()
             });
             let finding = Diagnostic::error(
-                "E0922",
+                "E1022",
                 format!(
                     "{} asks for the model `{model}`, which `Models` of `{}` does not define",
                     event.what(),
@@ -561,7 +561,7 @@ impl Transform<'_, '_> {
                     }
                     other => self.stack.say(
                         Diagnostic::error(
-                            "E0920",
+                            "E1020",
                             format!(
                                 "`{kind}` in `GatewayResponses` of `{id}` has no key `{other}`"
                             ),

@@ -198,7 +198,7 @@ impl Transform<'_, '_> {
             "AWS_IAM" if has_iam => {}
             name if defined.and_then(|all| get(all, name)).is_none() => {
                 let mut finding = Diagnostic::error(
-                    "E0923",
+                    "E1023",
                     format!(
                         "{what} asks for the authorizer `{name}`, which `{}` does not define",
                         event.api
@@ -490,7 +490,7 @@ impl Transform<'_, '_> {
         for (key, span, _) in auth.entries() {
             if !known.contains(&key) {
                 self.stack.say(
-                    Diagnostic::error("E0923", format!("`Auth` of `{id}` has no key `{key}`"))
+                    Diagnostic::error("E1023", format!("`Auth` of `{id}` has no key `{key}`"))
                         .at(span)
                         .suggest(key, known.iter().copied()),
                 );
@@ -513,7 +513,7 @@ impl Transform<'_, '_> {
             .collect();
         self.stack.say(
             Diagnostic::error(
-                "E0923",
+                "E1023",
                 format!("{what} asks for the authorizer `{name}`, which `{id}` does not define"),
             )
             .at(span)
@@ -526,7 +526,7 @@ impl Transform<'_, '_> {
     }
 
     fn auth_error(&self, span: Span, message: String) {
-        self.stack.say(Diagnostic::error("E0923", message).at(span));
+        self.stack.say(Diagnostic::error("E1023", message).at(span));
     }
 }
 

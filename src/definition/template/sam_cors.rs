@@ -33,7 +33,7 @@ impl Transform<'_, '_> {
         for (key, (span, _)) in fields {
             if !KEYS.contains(&key.as_str()) {
                 let finding =
-                    Diagnostic::error("E0920", format!("`Cors` of `{id}` has no key `{key}`"));
+                    Diagnostic::error("E1020", format!("`Cors` of `{id}` has no key `{key}`"));
                 self.stack.say(finding.at(*span).suggest(key, KEYS));
             }
         }

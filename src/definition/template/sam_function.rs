@@ -141,7 +141,7 @@ impl Transform<'_, '_> {
             };
             let known: Vec<&str> = self.drafts.keys().map(String::as_str).collect();
             let finding = Diagnostic::error(
-                "E0922",
+                "E1022",
                 format!("`{property}` of {what} must name an {kind} of this template"),
             )
             .at(place)

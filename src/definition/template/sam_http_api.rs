@@ -241,7 +241,7 @@ impl Transform<'_, '_> {
                 Some((_, field)) => tree::set(made, field, value.clone()),
                 None => self.stack.say(
                     crate::source::Diagnostic::error(
-                        "E0920",
+                        "E1020",
                         format!("`CorsConfiguration` of `{id}` has no key `{key}`"),
                     )
                     .at(span)

@@ -38,7 +38,7 @@ impl Transform<'_, '_> {
         for (key, span, _) in plan.entries() {
             if !KEYS.contains(&key) {
                 let message = format!("`UsagePlan` of `{id}` has no key `{key}`");
-                let finding = Diagnostic::error("E0923", message);
+                let finding = Diagnostic::error("E1023", message);
                 self.stack.say(finding.at(span).suggest(key, KEYS));
             }
         }

@@ -144,13 +144,13 @@ fn slips_of_sam_templates_are_named() {
         )
     };
     for (yaml, code) in [
-        (function("", ", Auth: {Authorizer: NONE}"), "E0923"),
-        (function("", ", Auth: {Authorizer: Nobody}"), "E0923"),
-        (function("", ", Auth: {ApiKeyRequired: false}"), "E0923"),
-        (function("", ", RequestModel: {Model: M}"), "E0922"),
-        (function(", Cors: {Origin: x}", ""), "E0920"),
-        (function(", OpenApiVersion: 4.0", ""), "E0920"),
-        (function(", DefinitionUri: nowhere.yaml", ""), "E0930"),
+        (function("", ", Auth: {Authorizer: NONE}"), "E1023"),
+        (function("", ", Auth: {Authorizer: Nobody}"), "E1023"),
+        (function("", ", Auth: {ApiKeyRequired: false}"), "E1023"),
+        (function("", ", RequestModel: {Model: M}"), "E1022"),
+        (function(", Cors: {Origin: x}", ""), "E1020"),
+        (function(", OpenApiVersion: 4.0", ""), "E1020"),
+        (function(", DefinitionUri: nowhere.yaml", ""), "E1030"),
         (
             function(
                 "",
@@ -160,7 +160,7 @@ fn slips_of_sam_templates_are_named() {
         ),
         (
             "Resources: {F: {Type: AWS::Serverless::Function}}".to_owned(),
-            "E0904",
+            "E1004",
         ),
     ] {
         let (_, findings) = read_text(&yaml);
@@ -194,7 +194,7 @@ fn names_that_depend_on_each_other_end() {
         "Resources:\n  A: {Type: AWS::Lambda::Function, Properties: {FunctionName: !Ref B, Runtime: python3.12, Handler: a.b}}\n  B: {Type: AWS::Lambda::Function, Properties: {FunctionName: !Ref A, Runtime: python3.12, Handler: a.b}}\n  R: {Type: AWS::ApiGateway::Resource, Properties: {RestApiId: !Ref Api, ParentId: !Ref R, PathPart: r}}\n  Api: {Type: AWS::ApiGateway::RestApi}\n",
     );
 
-    assert_eq!(codes(&findings), ["E0913"]);
+    assert_eq!(codes(&findings), ["E1013"]);
 }
 
 /// A template with most of what there is.

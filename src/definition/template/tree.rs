@@ -194,7 +194,7 @@ pub(super) fn normalize(node: &mut Node) -> Result<(), Diagnostic> {
 fn normalize_within(node: &mut Node, depth: usize) -> Result<(), Diagnostic> {
     if depth > DEEPEST {
         let message = format!("the template is nested more than {DEEPEST} levels deep");
-        return Err(Diagnostic::error("E0901", message).at(node.span));
+        return Err(Diagnostic::error("E1001", message).at(node.span));
     }
     match &mut node.value {
         Value::Scalar { text, plain: true } => {

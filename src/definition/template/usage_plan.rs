@@ -26,10 +26,7 @@ pub(super) fn read(stack: &Stack<'_>, template: &mut Template) {
         let name = text("Name").unwrap_or_else(|| id.to_owned());
         let value = text("Value");
         if value.is_none() {
-            template.notes.push(format!(
-                "the API key `{name}` has no value in the template; here it is {}",
-                made_up(id)
-            ));
+            template.made_up_keys.push(name.clone());
         }
         template.api_keys.push(ApiKeySettings {
             id: stable_id(id),
