@@ -3,7 +3,7 @@
 //! `E` is an error, `W` a warning, `N` a note. The hundreds tell the subject:
 //! 00 files, 01 YAML and JSON, 02 the document's shape, 03 paths and operations,
 //! 04 integrations, 05 parameter mapping, 06 security, 07 other extensions,
-//! 08 the configuration. Codes are stable: a meaning never moves to another code.
+//! 08 the configuration, 10 templates. Codes are stable: a meaning never moves to another code.
 
 /// Codes in order, each with one line of explanation.
 pub const CODES: &[(&str, &str)] = &[
@@ -148,6 +148,38 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0906", "a selection pattern that is no regular expression"),
     ("E0908", "a mapping template that cannot be read"),
     (
+        "E1001",
+        "a template whose sections or resources have a wrong shape",
+    ),
+    ("E1002", "a parameter without a value"),
+    (
+        "E1003",
+        "a parameter's value that its declaration does not allow",
+    ),
+    ("E1004", "SAM resources without the SAM transform"),
+    ("E1005", "`--api` names no API of the template"),
+    ("E1010", "a function names what the template does not have"),
+    (
+        "E1011",
+        "an intrinsic function that is not written as CloudFormation takes it",
+    ),
+    ("E1012", "a value that another stack exports"),
+    ("E1013", "conditions or resources that depend on themselves"),
+    ("E1014", "a template that stands for more than can be read"),
+    ("E1016", "a resource whose condition does not hold is used"),
+    ("E1017", "API Gateway resources that do not fit together"),
+    ("E1020", "a property of a SAM resource that SAM refuses"),
+    (
+        "E1021",
+        "`Globals` with a section or key that SAM does not take",
+    ),
+    ("E1022", "an event that SAM refuses"),
+    ("E1023", "`Auth` that SAM refuses"),
+    (
+        "E1030",
+        "a file that a template names and that cannot be had",
+    ),
+    (
         "N0211",
         "a `$ref` to another file, which AWS does not follow",
     ),
@@ -162,6 +194,10 @@ pub const CODES: &[(&str, &str)] = &[
         "the scheme `NONE`, which is not there: the method is open",
     ),
     ("N0703", "`webhooks` have no effect"),
+    (
+        "N1042",
+        "a function whose code is at AWS, and that is called there",
+    ),
     ("W0204", "an unknown key that has no effect"),
     ("W0214", "OpenAPI 3.1, read as 3.0"),
     ("W0215", "a document without a title"),
@@ -206,6 +242,19 @@ pub const CODES: &[(&str, &str)] = &[
     ("W0711", "a model's name that AWS does not take"),
     ("W0905", "a route whose every request will get a 500"),
     ("W0910", "a function that cannot be started"),
+    ("W1017", "two integration responses for one pattern"),
+    (
+        "W1022",
+        "`Auth` of an event has no effect on a written document",
+    ),
+    ("W1030", "short forms in a file of AWS::Include"),
+    ("W1031", "a resource that would matter and is not served"),
+    (
+        "W1040",
+        "an environment variable that only a deployed stack has a value for",
+    ),
+    ("W1041", "a function that cannot be run here"),
+    ("W1044", "a layer that is not there"),
 ];
 
 #[cfg(test)]

@@ -670,8 +670,8 @@ mod tests {
         let text = format!(
             "Parameters:\n  P: {{Type: String, Default: hi}}\n  L: {{Type: CommaDelimitedList, Default: 'a,b'}}\n  N: {{Type: String}}\n\
              Mappings: {{M: {{x: {{y: 5, l: [1, 2]}}}}}}\n\
-             Conditions: {{Yes: !Equals [!Ref P, hi], No: !Not [!Condition Yes]}}\n\
-             Resources:\n  F: {{Type: 'AWS::Lambda::Function', Properties: {{FunctionName: fun}}}}\n  G: {{Type: 'AWS::Lambda::Function', Condition: No}}\n  Q: {{Type: 'AWS::SQS::Queue'}}\n\
+             Conditions: {{Is: !Equals [!Ref P, hi], Isnt: !Not [!Condition Is]}}\n\
+             Resources:\n  F: {{Type: 'AWS::Lambda::Function', Properties: {{FunctionName: fun}}}}\n  G: {{Type: 'AWS::Lambda::Function', Condition: Isnt}}\n  Q: {{Type: 'AWS::SQS::Queue'}}\n\
              Outputs: {{V: {yaml}}}\n"
         );
         let (stack, node) = stack(&text);
@@ -707,8 +707,8 @@ mod tests {
             ("!Join [',', !Ref L]", r#""a,b""#),
             ("!Select ['1', !Ref L]", r#""b""#),
             ("!Split ['|', 'x|y']", r#"["x","y"]"#),
-            ("!If [Yes, 1, 2]", "1"),
-            ("!If [No, 1, !Ref AWS::NoValue]", "null"),
+            ("!If [Is, 1, 2]", "1"),
+            ("!If [Isnt, 1, !Ref AWS::NoValue]", "null"),
             ("!FindInMap [M, x, y]", "5"),
             ("!FindInMap [M, !Sub x, l]", "[1,2]"),
             ("{Fn::FindInMap: [M, z, y, {DefaultValue: d}]}", r#""d""#),
@@ -719,7 +719,7 @@ mod tests {
             ("{Fn::ToJsonString: {a: !Ref P}}", r#""{\"a\":\"hi\"}""#),
             ("[1, !Ref AWS::NoValue, 2]", "[1,2]"),
             (
-                "{a: !Ref AWS::NoValue, b: !If [Yes, {c: !Ref P}, x]}",
+                "{a: !Ref AWS::NoValue, b: !If [Is, {c: !Ref P}, x]}",
                 r#"{"b":{"c":"hi"}}"#,
             ),
             (

@@ -119,7 +119,7 @@ fn events_make_implicit_apis() {
 #[test]
 fn methods_go_with_the_conditions_of_their_functions() {
     let (template, findings) = read_text(&format!(
-        "{SAM}Conditions: {{No: !Equals [a, b]}}\nGlobals: {{Function: {{Runtime: python3.12, Handler: a.b}}, Api: {{Cors: \"'*'\"}}}}\nResources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Events:\n        A: {{Type: Api, Properties: {{Path: /a, Method: get}}}}\n  G:\n    Type: AWS::Serverless::Function\n    Condition: No\n    Properties:\n      Events:\n        A: {{Type: Api, Properties: {{Path: /a, Method: post}}}}\n        B: {{Type: Api, Properties: {{Path: /b, Method: post}}}}\n"
+        "{SAM}Conditions: {{Never: !Equals [a, b]}}\nGlobals: {{Function: {{Runtime: python3.12, Handler: a.b}}, Api: {{Cors: \"'*'\"}}}}\nResources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Events:\n        A: {{Type: Api, Properties: {{Path: /a, Method: get}}}}\n  G:\n    Type: AWS::Serverless::Function\n    Condition: Never\n    Properties:\n      Events:\n        A: {{Type: Api, Properties: {{Path: /a, Method: post}}}}\n        B: {{Type: Api, Properties: {{Path: /b, Method: post}}}}\n"
     ));
 
     assert_eq!(codes(&findings), [""; 0]);
