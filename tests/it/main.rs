@@ -8,4 +8,5 @@ mod gateway;
 mod local_functions;
 mod rooms;
 mod server;
+mod template;
 mod vtl;

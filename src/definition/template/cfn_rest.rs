@@ -230,10 +230,10 @@ impl RestApi<'_, '_> {
             }
         }
         for (id, span, _) in self.own("AWS::ApiGateway::Resource") {
-            if let Some(path) = self.path_of(id, span) {
-                if let Some(paths) = tree::entry(body, "paths", tree::empty(span)) {
-                    tree::entry(paths, &path, tree::empty(span));
-                }
+            if let Some(path) = self.path_of(id, span)
+                && let Some(paths) = tree::entry(body, "paths", tree::empty(span))
+            {
+                tree::entry(paths, &path, tree::empty(span));
             }
         }
         for (_, span, properties) in self.own("AWS::ApiGateway::Method") {

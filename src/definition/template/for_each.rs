@@ -94,11 +94,11 @@ impl Replace<'_> {
     }
 
     fn tree(&self, node: &mut Node) {
-        if let Some(("Ref", name)) = tree::intrinsic(node) {
-            if name.as_str() == Some(self.identifier) {
-                *node = tree::text(self.value, node.span);
-                return;
-            }
+        if let Some(("Ref", name)) = tree::intrinsic(node)
+            && name.as_str() == Some(self.identifier)
+        {
+            *node = tree::text(self.value, node.span);
+            return;
         }
         match &mut node.value {
             Value::Scalar { text, .. } => *text = self.text(text),

@@ -97,7 +97,7 @@ impl Includes<'_, '_> {
             );
         }
         if let Err(problem) = tree::normalize(&mut node) {
-            self.stack.say(problem);
+            self.stack.say(*problem);
             return None;
         }
         self.expand(&mut node, depth + 1);

@@ -135,21 +135,19 @@ pub(super) fn choose_first(stack: &mut Stack<'_>, options: &Options) {
         .flat_map(|kind| stack.of_kind(kind))
         .map(|(id, _)| id.to_owned())
         .collect();
-    if let Some(wanted) = &options.api {
-        if !known.contains(wanted) {
-            let finding = Diagnostic::error(
-                "E1005",
-                format!("--api names `{wanted}`, and the template has no such API"),
-            )
-            .suggest(wanted, known.iter().map(String::as_str));
-            let finding = match finding.help {
-                None if !known.is_empty() => {
-                    finding.help(format!("its APIs are {}", known.join(", ")))
-                }
-                _ => finding,
-            };
-            stack.say(finding);
-        }
+    if let Some(wanted) = &options.api
+        && !known.contains(wanted)
+    {
+        let finding = Diagnostic::error(
+            "E1005",
+            format!("--api names `{wanted}`, and the template has no such API"),
+        )
+        .suggest(wanted, known.iter().map(String::as_str));
+        let finding = match finding.help {
+            None if !known.is_empty() => finding.help(format!("its APIs are {}", known.join(", "))),
+            _ => finding,
+        };
+        stack.say(finding);
     }
     // In the order of the template, whatever the type.
     let first = stack

@@ -55,7 +55,8 @@ pub(super) struct Caller {
     pub(super) id: String,
     pub(super) is_state_machine: bool,
     pub(super) condition: Option<String>,
-    pub(super) properties: Node,
+    /// `Events` as written: paths and methods must be plain there.
+    pub(super) events: Option<Node>,
     /// `AutoPublishAlias`, resolved.
     pub(super) alias: Option<String>,
 }
@@ -140,13 +141,13 @@ impl Transform<'_, '_> {
                 "HttpApi" => self.add_draft(id, ApiKind::Http, &merged, resource),
                 "Function" => callers.push(self.function(id, resource, &merged)),
                 "StateMachine" => {
-                    let properties = stack.settle(&merged).unwrap_or_else(|| merged.clone());
+                    let events = tree::get(&merged, "Events").cloned();
                     self.keep(id, "AWS::StepFunctions::StateMachine", resource, merged);
                     callers.push(Caller {
                         id: id.clone(),
                         is_state_machine: true,
                         condition: resource.condition.clone(),
-                        properties,
+                        events,
                         alias: None,
                     });
                 }
@@ -264,8 +265,5 @@ impl Transform<'_, '_> {
 
 /// A caller's events: name, place, event.
 pub(super) fn events_of(caller: &Caller) -> Vec<(&str, Span, &Node)> {
-    tree::get(&caller.properties, "Events")
-        .into_iter()
-        .flat_map(Node::entries)
-        .collect()
+    caller.events.iter().flat_map(Node::entries).collect()
 }

@@ -19,11 +19,11 @@ impl Transform<'_, '_> {
         };
         let merges = draft
             .property("MergeDefinitions")
-            .and_then(Node::as_bool)
+            .and_then(tree::flag)
             .unwrap_or(false);
         if draft.managed || merges {
             self.add_rest_method(&mut draft, event, merges);
-        } else if let Some(true) = event.auth("OverrideApiAuth").and_then(Node::as_bool) {
+        } else if let Some(true) = event.auth("OverrideApiAuth").and_then(tree::flag) {
             if let Some(mut body) = draft.body.take() {
                 self.rest_event_auth(&mut body, &draft, event);
                 draft.body = Some(body);
@@ -45,7 +45,7 @@ impl Transform<'_, '_> {
         self.drafts.insert(event.api.clone(), draft);
     }
 
-    fn add_rest_method(&mut self, draft: &mut Draft, event: &Event<'_>, merges: bool) {
+    fn add_rest_method(&self, draft: &mut Draft, event: &Event<'_>, merges: bool) {
         let Some(mut body) = draft.body.take() else {
             return;
         };
@@ -273,7 +273,16 @@ impl Transform<'_, '_> {
                 push(operation, "parameters", declared);
             }
         });
-        let flag = |key: &str| get(request, key).map(|node| node.as_bool().unwrap_or(false));
+        let flag = |key: &str| {
+            let node = get(request, key)?;
+            if node.as_bool().is_none() {
+                self.error(
+                    node.span,
+                    format!("`{key}` of {} must be true or false", event.what()),
+                );
+            }
+            Some(node.as_bool().unwrap_or(false))
+        };
         let (validates_body, validates_parameters) =
             match (flag("ValidateBody"), flag("ValidateParameters")) {
                 (None, None) => return,
@@ -729,11 +738,11 @@ fn merge_method(body: &mut Node, own: &Node, event: &Event<'_>) {
         "x-amazon-apigateway-request-validators",
         "x-amazon-apigateway-policy",
     ] {
-        if let Some(value) = own.get(key) {
-            if let Some(all) = tree::entry(body, key, tree::empty(event.span)) {
-                for (key, _, value) in value.entries() {
-                    tree::set(all, key, value.clone());
-                }
+        if let Some(value) = own.get(key)
+            && let Some(all) = tree::entry(body, key, tree::empty(event.span))
+        {
+            for (key, _, value) in value.entries() {
+                tree::set(all, key, value.clone());
             }
         }
     }
@@ -743,11 +752,11 @@ fn merge_method(body: &mut Node, own: &Node, event: &Event<'_>) {
         .flat_map(|node| node.get("securitySchemes").unwrap_or(node).entries())
         .map(|(name, _, node)| (name.to_owned(), node.clone()))
         .collect();
-    if !schemes.is_empty() {
-        if let Some(all) = document::schemes(body) {
-            for (name, node) in schemes {
-                tree::set(all, &name, node);
-            }
+    if !schemes.is_empty()
+        && let Some(all) = document::schemes(body)
+    {
+        for (name, node) in schemes {
+            tree::set(all, &name, node);
         }
     }
 }

@@ -29,7 +29,7 @@ const AUTHORIZER: &str = "x-amazon-apigateway-authorizer";
 
 impl Transform<'_, '_> {
     /// `Auth` of an `Api` event.
-    pub(super) fn rest_event_auth(&mut self, body: &mut Node, draft: &Draft, event: &Event<'_>) {
+    pub(super) fn rest_event_auth(&self, body: &mut Node, draft: &Draft, event: &Event<'_>) {
         let Some(auth) = event.property("Auth") else {
             return;
         };
@@ -60,8 +60,8 @@ impl Transform<'_, '_> {
                 format!("`AuthorizationScopes` of {what} needs an `Authorizer`"),
             );
         }
-        let api_key = event.auth("ApiKeyRequired").and_then(Node::as_bool);
-        let default_key = draft.auth("ApiKeyRequired").and_then(Node::as_bool) == Some(true);
+        let api_key = event.auth("ApiKeyRequired").and_then(tree::flag);
+        let default_key = draft.auth("ApiKeyRequired").and_then(tree::flag) == Some(true);
         if api_key == Some(false) && !default_key {
             return self.auth_error(
                 auth.span,
@@ -105,7 +105,7 @@ impl Transform<'_, '_> {
     }
 
     /// `Auth` of an `AWS::Serverless::Api`.
-    pub(super) fn rest_auth(&mut self, body: &mut Node, draft: &Draft, id: &str) {
+    pub(super) fn rest_auth(&self, body: &mut Node, draft: &Draft, id: &str) {
         let Some(auth) = draft.property("Auth") else {
             return;
         };
@@ -113,13 +113,13 @@ impl Transform<'_, '_> {
         let default = self.default_authorizer(draft, id);
         let defined = draft.auth("Authorizers");
         for (name, span, authorizer) in defined.into_iter().flat_map(Node::entries) {
-            if let Some(scheme) = self.rest_scheme(name, span, authorizer, id) {
-                if let Some(schemes) = document::schemes(body) {
-                    tree::set(schemes, name, scheme);
-                }
+            if let Some(scheme) = self.rest_scheme(name, span, authorizer, id)
+                && let Some(schemes) = document::schemes(body)
+            {
+                tree::set(schemes, name, scheme);
             }
         }
-        let flag = |key: &str| draft.auth(key).and_then(Node::as_bool);
+        let flag = |key: &str| draft.auth(key).and_then(tree::flag);
         let has_any = defined.is_some_and(|all| all.entries().next().is_some());
         if let Some(name) = default.filter(|name| has_any || *name == "AWS_IAM") {
             if name == "AWS_IAM" {
@@ -229,7 +229,7 @@ impl Transform<'_, '_> {
     }
 
     /// `Auth` of an `AWS::Serverless::HttpApi`.
-    pub(super) fn http_auth(&mut self, body: &mut Node, draft: &Draft, id: &str) {
+    pub(super) fn http_auth(&self, body: &mut Node, draft: &Draft, id: &str) {
         let Some(auth) = draft.property("Auth") else {
             return;
         };
@@ -237,10 +237,10 @@ impl Transform<'_, '_> {
         let has_iam = draft.auth("EnableIamAuthorizer").and_then(Node::as_bool) == Some(true);
         let defined = draft.auth("Authorizers");
         for (name, span, authorizer) in defined.into_iter().flat_map(Node::entries) {
-            if let Some(scheme) = self.http_scheme(name, span, authorizer, id) {
-                if let Some(schemes) = document::schemes(body) {
-                    tree::set(schemes, name, scheme);
-                }
+            if let Some(scheme) = self.http_scheme(name, span, authorizer, id)
+                && let Some(schemes) = document::schemes(body)
+            {
+                tree::set(schemes, name, scheme);
             }
         }
         if has_iam {
@@ -250,7 +250,8 @@ impl Transform<'_, '_> {
             return;
         };
         let is_known = defined.and_then(|all| get(all, name)).is_some();
-        if !is_known && !(name == "AWS_IAM" && has_iam) {
+        let is_built_in = name == "AWS_IAM" && has_iam;
+        if !is_known && !is_built_in {
             return self.unknown_default(name, defined, auth.span, id);
         }
         let scopes = defined
@@ -478,10 +479,10 @@ impl Transform<'_, '_> {
             function.span,
         );
         tree::set(extension, "authorizerUri", uri);
-        if let Some(role) = get(authorizer, "FunctionInvokeRole") {
-            if role.as_str() != Some("NONE") {
-                tree::set(extension, "authorizerCredentials", role.clone());
-            }
+        if let Some(role) = get(authorizer, "FunctionInvokeRole")
+            && role.as_str() != Some("NONE")
+        {
+            tree::set(extension, "authorizerCredentials", role.clone());
         }
         Some(())
     }

@@ -70,7 +70,7 @@ impl Transform<'_, '_> {
             id: id.to_owned(),
             is_state_machine: false,
             condition: resource.condition.clone(),
-            properties: properties.clone(),
+            events: tree::get(merged, "Events").cloned(),
             alias,
         };
         let made = Resource {
@@ -102,8 +102,7 @@ impl Transform<'_, '_> {
     fn event(&mut self, caller: &Caller, kind: ApiKind, name: &str, span: Span, node: &Node) {
         let what = format!("the event `{name}` of `{}`", caller.id);
         let text = |key: &str| match tree::get(node, key) {
-            Some(value) if value.as_str().is_some() => Ok(value.as_str()),
-            Some(value) => Err(value.span),
+            Some(value) => value.as_str().map(Some).ok_or(value.span),
             None => Ok(None),
         };
         let (path, method) = match (text("Path"), text("Method")) {
@@ -117,11 +116,14 @@ impl Transform<'_, '_> {
             }
             _ => return self.error(span, format!("{what} has no `Path` or no `Method`")),
         };
+        let Some(properties) = self.stack.settle(node) else {
+            return;
+        };
         let (property, implicit) = match kind {
             ApiKind::Rest => ("RestApiId", IMPLICIT_REST),
             ApiKind::Http => ("ApiId", IMPLICIT_HTTP),
         };
-        let api = match tree::get(node, property) {
+        let api = match tree::get(&properties, property) {
             None => implicit.to_owned(),
             Some(id) => match (tree::intrinsic(id), id.as_str()) {
                 (Some(("Ref", target)), _) => target.as_str().unwrap_or_default().to_owned(),
@@ -158,7 +160,7 @@ impl Transform<'_, '_> {
             api: api.clone(),
             path: path.to_owned(),
             method: document::method_key(method),
-            properties: node.clone(),
+            properties,
             span,
         };
         match kind {

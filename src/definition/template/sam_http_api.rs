@@ -125,10 +125,10 @@ impl Transform<'_, '_> {
                 self.http_cors(&mut body, &draft, id);
                 self.http_auth(&mut body, &draft, id);
                 disable_endpoint(&mut body, &draft);
-                if let (Some(name), true) = (draft.property("Name"), draft.managed) {
-                    if let Some(info) = tree::get_mut(&mut body, "info") {
-                        tree::set(info, "title", name.clone());
-                    }
+                if let (Some(name), true) = (draft.property("Name"), draft.managed)
+                    && let Some(info) = tree::get_mut(&mut body, "info")
+                {
+                    tree::set(info, "title", name.clone());
                 }
                 self.apply_conditions(&mut body, &draft, id);
                 draft.body = Some(body);
@@ -213,20 +213,15 @@ impl Transform<'_, '_> {
             return;
         };
         let span = cors.span;
+        if tree::flag(cors) == Some(false) {
+            return;
+        }
         let Some(made) = tree::entry(body, KEY, tree::empty(span)) else {
             return;
         };
-        match cors.as_bool() {
-            Some(true) => {
-                let any = tree::list(vec![tree::text("*", span)], span);
-                return tree::set(made, "allowOrigins", any);
-            }
-            Some(false) => {
-                // SAM reads any boolean as "from everywhere".
-                let any = tree::list(vec![tree::text("*", span)], span);
-                return tree::set(made, "allowOrigins", any);
-            }
-            None => {}
+        if tree::flag(cors) == Some(true) {
+            let any = tree::list(vec![tree::text("*", span)], span);
+            return tree::set(made, "allowOrigins", any);
         }
         if cors.as_mapping().is_none() || tree::intrinsic(cors).is_some() {
             return self.error(

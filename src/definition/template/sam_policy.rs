@@ -189,9 +189,9 @@ fn add(body: &mut Node, statement: Node, once: bool) {
         let one = statements.clone();
         *statements = tree::list(vec![one], span);
     }
-    if let Value::Sequence(items) = &mut statements.value {
-        if !once || !items.iter().any(|known| tree::same(known, &statement)) {
-            items.push(statement);
-        }
+    if let Value::Sequence(items) = &mut statements.value
+        && (!once || !items.iter().any(|known| tree::same(known, &statement)))
+    {
+        items.push(statement);
     }
 }

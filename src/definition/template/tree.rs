@@ -99,6 +99,15 @@ pub(super) fn get<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
     node.get(key).filter(|node| !node.is_null())
 }
 
+/// `true` or `false`, as text too: so a parameter gives it.
+pub(super) fn flag(node: &Node) -> Option<bool> {
+    node.as_bool().or_else(|| match node.as_str() {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        _ => None,
+    })
+}
+
 /// The value of `key`.
 pub(super) fn get_mut<'n>(node: &'n mut Node, key: &str) -> Option<&'n mut Node> {
     match &mut node.value {
@@ -187,14 +196,14 @@ pub(super) fn contents_mut(node: &mut Node, visit: &mut dyn FnMut(&mut Node)) {
 /// # Errors
 ///
 /// Where the tree is too deep to be walked.
-pub(super) fn normalize(node: &mut Node) -> Result<(), Diagnostic> {
+pub(super) fn normalize(node: &mut Node) -> Result<(), Box<Diagnostic>> {
     normalize_within(node, 0)
 }
 
-fn normalize_within(node: &mut Node, depth: usize) -> Result<(), Diagnostic> {
+fn normalize_within(node: &mut Node, depth: usize) -> Result<(), Box<Diagnostic>> {
     if depth > DEEPEST {
         let message = format!("the template is nested more than {DEEPEST} levels deep");
-        return Err(Diagnostic::error("E1001", message).at(node.span));
+        return Err(Box::new(Diagnostic::error("E1001", message).at(node.span)));
     }
     match &mut node.value {
         Value::Scalar { text, plain: true } => {
