@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Real web apps as functions: FastAPI behind Mangum, Express behind serverless-http.
+"""Real web apps as functions: FastAPI behind Mangum, Express behind serverless-http, Powertools, lambda_http.
 
-Each runs behind a REST API and behind an HTTP API. What is asserted is what the
-app saw, and what came back. Needs the apps' packages: `tests/run` installs them.
+Each runs unchanged behind a REST API and behind an HTTP API. What is asserted is
+what the app saw, and what came back. Needs the apps' packages and the Rust app's
+program: `tests/run` installs and builds them.
 """
 
 import hashlib
+import os
 import pathlib
 import shutil
 import subprocess
@@ -16,13 +18,14 @@ import unittest
 from gateway import ROOT, Gateway
 
 APPS = ROOT / "fixtures" / "apps"
+NOTES = ROOT / "fixtures/functions/orders/target/release/notes"
 EVERY_BYTE = bytes(range(256)) * 40
 PNG = ("Content-Type", "image/png")
 
 
-def build_fastapi():
+def build_python(name):
     """What `sam build` would leave: the app beside its packages, in build/."""
-    app = APPS / "fastapi"
+    app = APPS / name
     wanted = (app / "requirements.txt").read_text() + sys.version
     stamp = app / "build" / ".installed"
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -35,7 +38,7 @@ def build_fastapi():
         )
         # Shown on failure alone: pip also complains that the packages beside the tests are others.
         if install.returncode:
-            sys.exit(f"pip cannot install the FastAPI app:\n{install.stdout}{install.stderr}")
+            sys.exit(f"pip cannot install the app {name}:\n{install.stdout}{install.stderr}")
         stamp.write_text(wanted)
     shutil.copy(app / "app.py", app / "build" / "app.py")
 
@@ -58,6 +61,7 @@ class App:
             .read_text()
             .replace("python3.13", here)
             .replace("codeUri: ", f"codeUri: {folder}/")
+            .replace("command: [", f"command: [{folder}/")
         )
         cls.gateway = Gateway(folder / cls.definition, "--config", config)
         cls.addClassCleanup(cls.scratch.cleanup)
@@ -150,6 +154,35 @@ class ExpressHttp(App, unittest.TestCase):
     app, definition = "express", "http.yaml"
 
 
+class PowertoolsRest(App, unittest.TestCase):
+    app, definition = "powertools", "rest.yaml"
+
+
+class PowertoolsHttp(App, unittest.TestCase):
+    app, definition = "powertools", "http.yaml"
+
+
+class RustApp(App):
+    app = "lambda_http"
+
+    @classmethod
+    def setUpClass(cls):
+        if not NOTES.exists():
+            if os.environ.get("CI"):
+                raise AssertionError(f"{NOTES} was not built")
+            raise unittest.SkipTest("the Rust app is not built")
+        super().setUpClass()
+
+
+class LambdaHttpRest(RustApp, unittest.TestCase):
+    definition = "rest.yaml"
+
+
+class LambdaHttpHttp(RustApp, unittest.TestCase):
+    definition = "http.yaml"
+
+
 if __name__ == "__main__":
-    build_fastapi()
+    build_python("fastapi")
+    build_python("powertools")
     unittest.main()

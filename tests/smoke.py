@@ -85,9 +85,9 @@ class Serve(Smoke):
     def test_several_definitions_answer_side_by_side(self):
         with Gateway(*DEFINITIONS) as gateway:
             self.assertEqual(gateway.get("/status").status, 200)
-            # The first line says each API's host; its second is the HTTP API.
-            first = next(line for line in gateway.log().splitlines() if line.startswith("{"))
-            hosts = [api["host"] for api in json.loads(first)["apis"]]
+            # The line that says where it listens says each API's host; the second is the HTTP API's.
+            listening = next(line for line in gateway.log().splitlines() if '"listening"' in line)
+            hosts = [api["host"] for api in json.loads(listening)["apis"]]
             self.assertEqual(len(set(hosts)), len(DEFINITIONS))
             pets = gateway.get("/pets/3", ("Host", hosts[1]))
             self.assertEqual((pets.status, pets.json["name"]), (200, "Tweety"))

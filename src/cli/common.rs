@@ -177,7 +177,7 @@ impl FromStr for StageVariables {
     }
 }
 
-fn stage_name(text: &str) -> Result<String, String> {
+pub(super) fn stage_name(text: &str) -> Result<String, String> {
     check_stage_name(text).map(|()| text.to_owned())
 }
 

@@ -14,6 +14,7 @@ pub mod routes;
 mod serve;
 mod signals;
 mod template;
+mod test_invoke;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ pub enum Command {
     Check(check::Check),
     /// Print the routes of API definitions
     Routes(routes::Routes),
+    /// Send one request through an API, and print its execution log
+    TestInvoke(test_invoke::TestInvoke),
     /// Render a mapping template, or check files of cases
     Render(render::Render),
     /// Print the effective settings and where each comes from
@@ -80,6 +83,7 @@ impl Cli {
             Command::Exec(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Routes(command) => command.run(),
+            Command::TestInvoke(command) => command.run(),
             Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
         }
@@ -94,7 +98,7 @@ impl Command {
             Self::Check(command) => &mut command.common,
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
-            Self::Render(_) => return None,
+            Self::TestInvoke(_) | Self::Render(_) => return None,
         })
     }
 }

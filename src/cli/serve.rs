@@ -106,7 +106,19 @@ impl Ready {
             loaded.diagnostics.lenient();
         }
         loaded.diagnostics.sort();
-        if loaded.say_findings(Severity::Warning) {
+        let refused = match options.log_format {
+            LogFormat::Pretty => loaded.say_findings(Severity::Warning),
+            LogFormat::Json => {
+                let findings = loaded
+                    .diagnostics
+                    .iter()
+                    .filter(|finding| finding.severity >= Severity::Warning);
+                findings
+                    .for_each(|finding| say(&crate::source::json_line(finding, &loaded.sources)));
+                loaded.diagnostics.has_errors()
+            }
+        };
+        if refused {
             if loaded.diagnostics.iter().any(|finding| finding.unsupported) {
                 say(
                     "tollgate: --lenient serves what is supported; routes whose protection is not answer 500",

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::values::{self, get};
 use crate::model::settings::{
     ApiKeySettings, AuthorizerSettings, FunctionPlace, FunctionSettings, QuotaPeriod,
-    QuotaSettings, Settings, UsagePlanSettings,
+    QuotaSettings, Settings, UsagePlanSettings, VpcLinkSettings,
 };
 use crate::model::{AccessLog, Api, ApiKind, Canary, MethodSettings, Spanned, Stage, Throttle};
 use crate::source::{Diagnostic, Diagnostics, FileId, Mapping, Node, Severity, Sources, Span};
@@ -42,11 +42,10 @@ pub const KEYS: [&str; 20] = [
 ];
 
 /// Keys whose names are fixed, and whose features come later.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 5] = [
     ("iam", "IAM users (`iam`)"),
     ("trustedProxies", "`trustedProxies`"),
     ("rateLimits", "own rate limits (`rateLimits`)"),
-    ("vpcLinks", "VPC links (`vpcLinks`)"),
     ("admin", "the admin address (`admin`)"),
     ("tls", "TLS (`tls`)"),
 ];
@@ -173,6 +172,7 @@ impl Reader<'_> {
                 "apiKeys" => self.api_keys(node),
                 "usagePlans" => self.usage_plans(node),
                 "store" => self.store(node),
+                "vpcLinks" => self.vpc_links(node),
                 "host" | "port" => self.findings.push(
                     Diagnostic::error(
                         "E0801",
@@ -772,6 +772,32 @@ impl Reader<'_> {
             authorizers.insert(name.clone(), authorizer);
         }
         authorizers
+    }
+
+    fn vpc_links(&mut self, node: &Node) {
+        let entries = values::mapping(node, "`vpcLinks`", self.findings);
+        for (id, (span, node)) in entries.into_iter().flatten() {
+            let what = format!("`{id}` in `vpcLinks`");
+            let Some(fields) = values::mapping(node, &what, self.findings) else {
+                continue;
+            };
+            values::unknown_keys(fields, &["targets"], &what, Severity::Error, self.findings);
+            let listed = get(fields, "targets")
+                .and_then(|node| values::sequence(node, "`targets`", self.findings))
+                .unwrap_or_default();
+            let targets: Vec<_> = listed
+                .iter()
+                .filter_map(|node| self.url(node, "a target of a VPC link"))
+                .collect();
+            if listed.is_empty() {
+                self.error("E0831", *span, format!("{what} has no `targets`"));
+            }
+            let link = VpcLinkSettings {
+                targets,
+                span: *span,
+            };
+            self.settings.vpc_links.insert(id.clone(), link);
+        }
     }
 
     fn api_keys(&mut self, node: &Node) {

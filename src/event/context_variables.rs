@@ -37,6 +37,9 @@ pub fn lookup<'e>(exchange: &'e Exchange<'_>, name: &str) -> Option<Cow<'e, str>
         }
         "stage" => borrowed(&api.stage),
         "xrayTraceId" => borrowed(&exchange.trace_id),
+        "isCanaryRequest" => api
+            .canary
+            .and_then(|canary| borrowed(if canary.requested { "true" } else { "false" })),
         "identity.sourceIp" => Some(Cow::Owned(exchange.source_ip())),
         "identity.userAgent" => exchange.user_agent(),
         "identity.apiKey" => exchange

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::execution_log::ExecutionLog;
 use super::media_type::MediaTypes;
 use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
-use crate::base::id;
+use crate::base::{Body, id};
 use crate::model::ApiKind;
 
 /// What is the same for every request of an API and stage.
@@ -32,6 +33,17 @@ pub struct ApiFacts {
     pub stage_variables: IndexMap<String, String>,
     /// Which media types are binary (REST).
     pub binary_media_types: MediaTypes,
+    /// Set while the stage has a canary.
+    pub canary: Option<CanaryFacts>,
+}
+
+/// Which side of a stage's canary these facts are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanaryFacts {
+    /// The canary's side: `$context.isCanaryRequest`.
+    pub requested: bool,
+    /// The canary shares the stage's response cache.
+    pub use_stage_cache: bool,
 }
 
 /// What is the same for every request of a route.
@@ -81,6 +93,8 @@ pub struct Exchange<'p> {
     pub received: Duration,
     /// The API key that the request named, once it was accepted.
     pub api_key: Option<(String, String)>,
+    /// What happens to it, step by step, where that is logged.
+    pub log: ExecutionLog,
     query: OnceLock<Query>,
 }
 
@@ -121,6 +135,46 @@ impl<'p> Exchange<'p> {
             trace_id,
             received,
             api_key: None,
+            log: ExecutionLog::default(),
+            query: OnceLock::new(),
+        }
+    }
+
+    /// The same request as a backend is told of it: with another query, other
+    /// headers and, where one is given, another path.
+    pub fn rewritten(
+        &self,
+        path: Option<String>,
+        query: Option<String>,
+        headers: HeaderList,
+    ) -> Self {
+        let request = ReceivedRequest {
+            method: self.request.method.clone(),
+            path: self.request.path.clone(),
+            query,
+            headers,
+            version: self.request.version,
+            scheme: self.request.scheme,
+            host: self.request.host.clone(),
+            peer: self.request.peer,
+            local: self.request.local,
+            malformed: self.request.malformed,
+            body: Body::Empty,
+        };
+        Self {
+            api: self.api,
+            route: self.route,
+            request,
+            path: path.clone().unwrap_or_else(|| self.path.clone()),
+            path_with_stage: path.unwrap_or_else(|| self.path_with_stage.clone()),
+            path_parameters: self.path_parameters.clone(),
+            request_id: self.request_id.clone(),
+            extended_request_id: self.extended_request_id.clone(),
+            trace_id: self.trace_id.clone(),
+            received: self.received,
+            api_key: self.api_key.clone(),
+            // Only REST APIs have execution logs.
+            log: ExecutionLog::default(),
             query: OnceLock::new(),
         }
     }

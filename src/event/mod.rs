@@ -2,6 +2,7 @@
 
 pub mod context_variables;
 pub mod exchange;
+pub mod execution_log;
 pub mod headers;
 pub mod http;
 pub mod json;
@@ -11,6 +12,6 @@ pub mod request;
 pub mod rest;
 pub mod template_inputs;
 
-pub use exchange::{ApiFacts, Exchange, PathParameter, RouteFacts};
+pub use exchange::{ApiFacts, CanaryFacts, Exchange, PathParameter, RouteFacts};
 pub use headers::HeaderList;
 pub use request::{Malformed, ReceivedRequest, Scheme};

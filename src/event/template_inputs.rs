@@ -65,6 +65,9 @@ impl ContextVariables for Exchange<'_> {
         for name in NAMES {
             visit(name);
         }
+        if self.api.canary.is_some() {
+            visit("isCanaryRequest");
+        }
     }
 }
 

@@ -1,48 +1,36 @@
 //! The real Lambda, with the developer's own credentials.
 //!
-//! The SDK is loaded at the first call: reading profiles and root certificates
-//! takes time that a start without such a function must not pay, and no
-//! connection leaves the machine before a request asks for it.
+//! No connection leaves the machine before a request asks for it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::Region;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::config::retry::RetryConfig;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::primitives::Blob;
-use tokio::sync::OnceCell;
+use aws_sdk_lambda::types::InvokeWithResponseStreamResponseEvent as Event;
+use bytes::Bytes;
 
+use super::aws_config::AwsConfig;
+use super::streaming::Sink;
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::FunctionArn;
-
-/// How AWS is reached.
-#[derive(Clone, Debug, Default)]
-pub struct AwsOptions {
-    /// Region for functions whose ARN has none.
-    pub region: String,
-    /// Profile of the shared configuration files.
-    pub profile: Option<String>,
-    /// Endpoint instead of Lambda's own; `AWS_ENDPOINT_URL_LAMBDA` does the same.
-    pub endpoint: Option<String>,
-}
 
 /// Lambda's Invoke API through the AWS SDK.
 #[derive(Debug)]
 pub struct AwsLambda {
-    options: AwsOptions,
-    config: OnceCell<SdkConfig>,
+    config: Arc<AwsConfig>,
     // One client a region: a function's ARN says where it lives.
     clients: Mutex<HashMap<String, Client>>,
 }
 
 impl AwsLambda {
     /// Loads nothing yet.
-    pub fn new(options: AwsOptions) -> Self {
+    pub fn new(config: Arc<AwsConfig>) -> Self {
         Self {
-            options,
-            config: OnceCell::new(),
+            config,
             clients: Mutex::new(HashMap::new()),
         }
     }
@@ -58,14 +46,9 @@ impl AwsLambda {
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
         let client = self.client(arn).await;
-        let name = if arn.account.is_empty() {
-            arn.name.clone()
-        } else {
-            arn.unqualified(&self.options.region, &arn.account)
-        };
         let mut call = client
             .invoke()
-            .function_name(name)
+            .function_name(self.name(arn))
             .set_qualifier(invocation.qualifier)
             .invocation_type(invocation_type(invocation.invocation_type))
             .payload(Blob::new(invocation.payload))
@@ -92,10 +75,81 @@ impl AwsLambda {
         }
     }
 
+    /// Calls a function and sends its result on in pieces.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::invoke`]; a failure in the midst is an [`Outcome`] with `function_error`.
+    pub(super) async fn invoke_streaming(
+        &self,
+        arn: &FunctionArn,
+        invocation: Invocation,
+        sink: Sink,
+    ) -> Result<Outcome, InvokeError> {
+        let client = self.client(arn).await;
+        let mut call = client
+            .invoke_with_response_stream()
+            .function_name(self.name(arn))
+            .set_qualifier(invocation.qualifier)
+            .payload(Blob::new(invocation.payload))
+            .set_client_context(invocation.client_context)
+            .customize();
+        if let Some(trace_id) = invocation.trace_id {
+            call = call.mutate_request(move |request| {
+                request
+                    .headers_mut()
+                    .insert("x-amzn-trace-id", trace_id.clone());
+            });
+        }
+        let output = call
+            .send()
+            .await
+            .map_err(|error| self.invoke_error(&arn.name, error))?;
+        let mut events = output.event_stream;
+        let mut outcome = Outcome {
+            status: 200,
+            payload: Bytes::new(),
+            function_error: None,
+        };
+        loop {
+            match events.recv().await {
+                Ok(Some(Event::PayloadChunk(chunk))) => {
+                    let piece = chunk.payload.map(Blob::into_inner).unwrap_or_default();
+                    // A reader that went away: the function runs on.
+                    if !piece.is_empty() {
+                        let _ = sink.send(piece.into()).await;
+                    }
+                }
+                Ok(Some(Event::InvokeComplete(end))) => {
+                    if let Some(code) = end.error_code {
+                        outcome.payload = end.error_details.unwrap_or_default().into();
+                        outcome.function_error = Some(code);
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(outcome),
+                Err(error) => {
+                    return Err(InvokeError::Unreachable {
+                        name: arn.name.clone(),
+                        detail: super::chain(&error),
+                    });
+                }
+            }
+        }
+    }
+
+    fn name(&self, arn: &FunctionArn) -> String {
+        if arn.account.is_empty() {
+            arn.name.clone()
+        } else {
+            arn.unqualified(&self.config.options().region, &arn.account)
+        }
+    }
+
     async fn client(&self, arn: &FunctionArn) -> Client {
-        let config = self.config.get_or_init(|| self.load()).await;
+        let config = self.config.load().await;
         let region = if arn.region.is_empty() {
-            &self.options.region
+            &self.config.options().region
         } else {
             &arn.region
         };
@@ -107,7 +161,7 @@ impl AwsLambda {
             .region(Region::new(region.clone()))
             // API Gateway calls once: a retry would run the function twice.
             .retry_config(RetryConfig::disabled());
-        if let Some(endpoint) = &self.options.endpoint {
+        if let Some(endpoint) = &self.config.options().endpoint {
             builder = builder.endpoint_url(endpoint);
         }
         let client = Client::from_conf(builder.build());
@@ -115,20 +169,10 @@ impl AwsLambda {
         client
     }
 
-    async fn load(&self) -> SdkConfig {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(Region::new(self.options.region.clone()));
-        if let Some(profile) = &self.options.profile {
-            loader = loader.profile_name(profile);
-        }
-        loader.load().await
-    }
-
-    fn invoke_error(
-        &self,
-        name: &str,
-        error: SdkError<aws_sdk_lambda::operation::invoke::InvokeError>,
-    ) -> InvokeError {
+    fn invoke_error<E>(&self, name: &str, error: SdkError<E>) -> InvokeError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
         let detail = super::chain(&error);
         let name = name.to_owned();
         match &error {

@@ -6,14 +6,17 @@
 //! kept here.
 
 pub mod aws;
+pub mod aws_config;
 pub mod endpoint;
 pub mod handler;
 pub mod local;
 mod registry;
+pub mod streaming;
 
 use bytes::Bytes;
 
 pub use registry::{Function, FunctionRef, Functions, FunctionsOptions};
+pub use streaming::Streamed;
 
 /// How a function is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

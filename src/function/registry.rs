@@ -3,15 +3,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
 use indexmap::IndexMap;
 
-use super::aws::{AwsLambda, AwsOptions};
+use super::aws::AwsLambda;
+use super::aws_config::{AwsConfig, AwsOptions};
 use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
 use super::local::{LocalFunction, LocalOptions};
+use super::streaming::{self, Streamed};
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::FunctionArn;
 use crate::model::settings::{FunctionPlace, FunctionSettings};
@@ -47,6 +50,18 @@ impl FunctionsOptions {
 pub struct Function {
     name: String,
     place: Place,
+    /// An API has asked for it.
+    wanted: AtomicBool,
+}
+
+impl Function {
+    fn new(name: String, place: Place) -> Self {
+        Self {
+            name,
+            place,
+            wanted: AtomicBool::new(false),
+        }
+    }
 }
 
 enum Place {
@@ -127,6 +142,47 @@ impl FunctionRef {
     }
 }
 
+impl FunctionRef {
+    /// Calls it and passes its result on as it comes. A function that cannot
+    /// stream gives its whole result at once.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be called.
+    pub async fn invoke_streaming(&self, invocation: Invocation) -> Result<Streamed, InvokeError> {
+        let function = Arc::clone(&self.function);
+        if invocation.payload.len() > EVENT_LIMIT {
+            return Err(InvokeError::RequestTooLarge {
+                name: function.name.clone(),
+                detail: format!(
+                    "{} bytes, the limit is {EVENT_LIMIT}",
+                    invocation.payload.len()
+                ),
+            });
+        }
+        match &function.place {
+            Place::Local(local) => {
+                let local = Arc::clone(local);
+                streaming::run(
+                    |sink| async move { local.invoke_into(invocation, Some(sink)).await },
+                )
+                .await
+            }
+            Place::Aws { lambda, arn } => {
+                let (lambda, arn) = (Arc::clone(lambda), arn.clone());
+                streaming::run(|sink| async move {
+                    lambda.invoke_streaming(&arn, invocation, sink).await
+                })
+                .await
+            }
+            Place::Endpoint(_) | Place::Handler(_) | Place::Missing(_) => {
+                let whole = self.clone();
+                streaming::run(|_| async move { whole.invoke(invocation).await }).await
+            }
+        }
+    }
+}
+
 /// Gives a handler the event as the body of a POST; its answer's body is the result.
 async fn invoke_handler(
     name: &str,
@@ -163,6 +219,7 @@ async fn invoke_handler(
 #[derive(Clone, Debug)]
 pub struct Functions {
     placed: Arc<IndexMap<String, Arc<Function>>>,
+    aws: Arc<AwsConfig>,
     lambda: Arc<AwsLambda>,
     handlers: Handlers,
     options: Arc<FunctionsOptions>,
@@ -194,16 +251,23 @@ impl Functions {
                         Place::Local(LocalFunction::new(key, settings, options.local()))
                     }
                 };
-                (key.clone(), Arc::new(Function { name, place }))
+                (key.clone(), Arc::new(Function::new(name, place)))
             })
             .collect();
-        let lambda = Arc::new(AwsLambda::new(options.aws.clone()));
+        let aws = Arc::new(AwsConfig::new(options.aws.clone()));
+        let lambda = Arc::new(AwsLambda::new(Arc::clone(&aws)));
         Self {
             placed: Arc::new(placed),
+            aws,
             lambda,
             handlers,
             options: Arc::new(options),
         }
+    }
+
+    /// The AWS configuration that the functions at AWS are called with.
+    pub fn aws_config(&self) -> Arc<AwsConfig> {
+        Arc::clone(&self.aws)
     }
 
     /// Finds the function that an ARN names: the configuration's by the whole
@@ -222,11 +286,9 @@ impl Functions {
                 lambda: Arc::clone(&self.lambda),
                 arn: arn.clone(),
             };
-            Arc::new(Function {
-                name: arn.name.clone(),
-                place,
-            })
+            Arc::new(Function::new(arn.name.clone(), place))
         });
+        function.wanted.store(true, Ordering::Relaxed);
         FunctionRef {
             function,
             qualifier: arn.qualifier.clone(),
@@ -254,9 +316,14 @@ impl Functions {
         futures_util::future::join_all(ending).await;
     }
 
-    /// What keeps configured functions from starting, as far as that is told
-    /// without starting them: the function's key and the reason.
+    /// What keeps the functions that were resolved from starting, as far as that
+    /// is told without starting them: the function's key and the reason.
     pub fn faults(&self) -> Vec<(&str, String)> {
+        let wanted = |key: &str| {
+            self.placed
+                .get(key)
+                .is_some_and(|function| function.wanted.load(Ordering::Relaxed))
+        };
         let missing = self
             .placed
             .iter()
@@ -267,7 +334,10 @@ impl Functions {
         let local = self
             .local()
             .filter_map(|(key, local)| Some((key, local.check().err()?)));
-        missing.chain(local).collect()
+        missing
+            .chain(local)
+            .filter(|(key, _)| wanted(key))
+            .collect()
     }
 
     fn local(&self) -> impl Iterator<Item = (&str, &Arc<LocalFunction>)> {

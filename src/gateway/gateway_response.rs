@@ -17,7 +17,10 @@ pub(super) fn rest_error(
     rejection: &Rejection,
 ) -> Response<Body> {
     let default = rejection.rest_answer();
-    let custom = custom.find(default.response_type, default.status);
+    // AWS lets nobody customize this one ("Amazon API Gateway important notes").
+    let custom = custom
+        .find(default.response_type, default.status)
+        .filter(|_| default.response_type != "REQUEST_TOO_LARGE");
     let error = ErrorVariables { default: &default };
     let accept = exchange.headers().first("accept");
     let template = custom.and_then(|custom| custom.template(accept.as_deref()));
@@ -93,6 +96,14 @@ fn message_string(default: &DefaultAnswer) -> String {
     }
 }
 
+/// Text as it stands between the quotes of a JSON string.
+fn json_escaped(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len() + 16);
+    crate::event::json::write_string(&mut out, text);
+    let quoted = String::from_utf8(out).unwrap_or_default();
+    quoted[1..quoted.len().max(2) - 1].to_owned()
+}
+
 /// `$context.error.*` of one refusal.
 struct ErrorVariables<'d> {
     default: &'d DefaultAnswer,
@@ -104,6 +115,10 @@ impl ErrorVariables<'_> {
             "error.message" => self.default.message.as_deref().map(str::to_owned),
             "error.messageString" => Some(message_string(self.default)),
             "error.responseType" => Some(self.default.response_type.to_owned()),
+            // Nearly every published template puts it in quotes, and what came back was valid JSON.
+            "error.validationErrorString" => {
+                self.default.validation_error.as_deref().map(json_escaped)
+            }
             other => context_variables::lookup(exchange, other).map(|value| value.into_owned()),
         }
     }

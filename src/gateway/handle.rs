@@ -4,12 +4,18 @@ use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode};
 use tracing::{error, warn};
 
+use super::cache::{self, ResponseCache};
 use super::choose::{Choice, NoChoice, choose};
+use super::compression;
+use super::cors;
+use super::execution_log;
 use super::gateway_response::{http_error, rest_error};
 use super::rejection::Rejection;
+use super::validate;
 use crate::base::{Body, Clock};
+use crate::event::execution_log::{Line, LogSettings};
 use crate::event::query::decode_percent;
-use crate::event::{Exchange, Malformed, PathParameter, ReceivedRequest};
+use crate::event::{ApiFacts, Exchange, Malformed, PathParameter, ReceivedRequest};
 use crate::function::{InvokeError, chain};
 use crate::integration::bounded_body::{BoundedBody, PAYLOAD_LIMIT, read_whole};
 use crate::integration::{Answer, IntegrationError, RequestBody, body_error};
@@ -20,8 +26,10 @@ use crate::plan::{ApiPlan, Plan, RoutePlan};
 pub(super) async fn handle(
     plan: &Plan,
     clock: &Clock,
+    cache: &ResponseCache,
     mut request: ReceivedRequest,
-) -> Response<Body> {
+    logged: Option<LogSettings>,
+) -> (Response<Body>, Vec<Line>) {
     let received = clock.since_epoch();
     let body = std::mem::take(&mut request.body);
     let malformed = request.malformed.or_else(|| misspelt(&request.path));
@@ -34,7 +42,7 @@ pub(super) async fn handle(
             };
             match plan.apis.first() {
                 Some(api) => (api, Some(refused), None),
-                None => return bare(StatusCode::NOT_FOUND),
+                None => return (bare(StatusCode::NOT_FOUND), Vec::new()),
             }
         }
     };
@@ -50,13 +58,24 @@ pub(super) async fn handle(
             path_with_stage: path,
         }
     });
-    let mut exchange = Exchange::begin(&api.facts, request, path, path_with_stage, received);
+    let mut exchange = Exchange::begin(facts_for(api), request, path, path_with_stage, received);
+    let malformed = malformed.or_else(|| over_size(&exchange));
     let refused = malformed.map(Rejection::Malformed).or(refused);
     let answered = match refused {
         Some(refused) => Err(refused),
-        None => run(api, &mut exchange, body).await,
+        None => run(api, &mut exchange, body, cache, clock, logged).await,
     };
-    finish(api, &exchange, answered)
+    if let Err(rejection) = &answered {
+        execution_log::refused(&exchange, rejection);
+    }
+    let refused = answered
+        .as_ref()
+        .err()
+        .map(|rejection| rejection.rest_answer().response_type);
+    let response = finish(api, &exchange, answered);
+    execution_log::end(&exchange, &response, refused, logged.is_some());
+    let lines = exchange.log.lines();
+    (response, lines)
 }
 
 /// Match, authorize, admit, read, validate, integrate: the first that refuses ends it.
@@ -64,14 +83,32 @@ async fn run<'p>(
     api: &'p ApiPlan,
     exchange: &mut Exchange<'p>,
     body: Body,
+    cache: &ResponseCache,
+    clock: &Clock,
+    logged: Option<LogSettings>,
 ) -> Result<Answer, Rejection> {
     if api.endpoint_disabled {
         return Err(Rejection::EndpointDisabled);
     }
+    if let Some(response) = cors::preflight(api, exchange) {
+        return Ok(Answer {
+            response,
+            with_trace_id: false,
+            streams: false,
+        });
+    }
     let route = find(api, exchange)?;
+    execution_log::begin(route, exchange, clock, logged);
     authorize(route)?;
-    let body = read(route, body).await?;
-    Ok(route.integration.call(exchange, body).await?)
+    validate::parameters(&route.validation, exchange)?;
+    let body = read(route, exchange, body).await?;
+    execution_log::body(exchange, &body);
+    validate_body(route, exchange, &body)?;
+    let mut answer = integrate(route, exchange, body, cache).await?;
+    if exchange.log.wants_data() && !answer.streams {
+        answer.response = collected(answer.response).await?;
+    }
+    compress(api, exchange, answer).await
 }
 
 /// A path with a `%` that is no byte's encoding, or with an encoded NUL: no two
@@ -83,6 +120,20 @@ fn misspelt(path: &str) -> Option<Malformed> {
         None => true,
     });
     bad.then_some(Malformed::RequestLine)
+}
+
+/// Whether the head is larger than an HTTP API takes: request line and header
+/// values together ("Amazon API Gateway quotas" for HTTP APIs).
+fn over_size(exchange: &Exchange<'_>) -> Option<Malformed> {
+    const MOST_BYTES: usize = 10_240;
+    if exchange.api.kind != ApiKind::Http {
+        return None;
+    }
+    let request = &exchange.request;
+    let query = request.query.as_ref().map_or(0, |query| query.len() + 1);
+    let line = request.method.as_str().len() + request.path.len() + query + "  HTTP/1.1".len();
+    let values: usize = request.headers.iter().map(|(_, value)| value.len()).sum();
+    (line + values > MOST_BYTES).then_some(Malformed::HeadersTooLarge)
 }
 
 /// Finds the route and what its variables matched.
@@ -129,16 +180,24 @@ fn authorize(route: &RoutePlan) -> Result<(), Rejection> {
 
 /// Takes the body: whole where something needs it whole, else as it comes.
 /// Either way it is bounded.
-async fn read(route: &RoutePlan, body: Body) -> Result<RequestBody, Rejection> {
+async fn read(
+    route: &RoutePlan,
+    exchange: &Exchange<'_>,
+    body: Body,
+) -> Result<RequestBody, Rejection> {
     use http_body::Body as _;
 
     if body.size_hint().lower() > PAYLOAD_LIMIT as u64 {
         return Err(IntegrationError::PayloadTooLarge.into());
     }
-    if body.is_end_stream() {
+    // HTTP APIs undo no coding.
+    let coded = exchange.api.kind == ApiKind::Rest && compression::is_coded(exchange.headers());
+    if body.is_end_stream() && !coded {
         return Ok(RequestBody::Whole(bytes::Bytes::new()));
     }
-    if route.integration.takes_streams() {
+    let checked = route.validation.body.is_some();
+    let streams = route.integration(exchange.api).takes_streams(exchange);
+    if streams && !checked && !coded {
         let exact = body.size_hint().exact().is_some();
         // A body of known length is held to it by its connection.
         let body = if exact {
@@ -149,7 +208,78 @@ async fn read(route: &RoutePlan, body: Body) -> Result<RequestBody, Rejection> {
         return Ok(RequestBody::Streaming(body));
     }
     let bytes = read_whole(body, PAYLOAD_LIMIT).await.map_err(body_error)?;
+    if coded {
+        return compression::undo(exchange.headers(), bytes).map(RequestBody::Whole);
+    }
     Ok(RequestBody::Whole(bytes))
+}
+
+/// Checks the body, which is whole where something checks it.
+fn validate_body(
+    route: &RoutePlan,
+    exchange: &Exchange<'_>,
+    body: &RequestBody,
+) -> Result<(), Rejection> {
+    match (&route.validation.body, body) {
+        (Some(validation), RequestBody::Whole(bytes)) => {
+            validate::body(validation, exchange, bytes)?;
+            execution_log::valid(exchange);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Calls the backend, or answers from the stage's cache.
+async fn integrate(
+    route: &RoutePlan,
+    exchange: &Exchange<'_>,
+    body: RequestBody,
+    cache: &ResponseCache,
+) -> Result<Answer, Rejection> {
+    let integration = route.integration(exchange.api);
+    let caching = route
+        .caching
+        .as_ref()
+        .filter(|caching| cache::applies(caching, &exchange.request.method));
+    match caching {
+        Some(caching) => {
+            let now = exchange.received;
+            cache::through(cache, caching, integration, exchange, body, now).await
+        }
+        None => Ok(integration.call(exchange, body).await?),
+    }
+}
+
+/// An answer with its whole body, so that it can be shown.
+async fn collected(response: Response<Body>) -> Result<Response<Body>, Rejection> {
+    let (parts, body) = response.into_parts();
+    let body = read_whole(body, PAYLOAD_LIMIT)
+        .await
+        .map_err(|error| IntegrationError::BrokenAnswer(error.to_string()))?;
+    Ok(Response::from_parts(parts, body.into()))
+}
+
+/// Compresses an answer where the API and the client want it.
+async fn compress(
+    api: &ApiPlan,
+    exchange: &Exchange<'_>,
+    answer: Answer,
+) -> Result<Answer, Rejection> {
+    let Some(minimum) = api.minimum_compression_size.filter(|_| !answer.streams) else {
+        return Ok(answer);
+    };
+    let accepted = exchange.headers().last("accept-encoding");
+    let response = compression::compress(answer.response, accepted.as_deref(), minimum).await?;
+    Ok(Answer { response, ..answer })
+}
+
+/// The facts of the stage, or of its canary for its share of the requests.
+fn facts_for(api: &ApiPlan) -> &ApiFacts {
+    match &api.canary {
+        Some(canary) if fastrand::f64() * 100.0 < canary.percent_traffic => &canary.facts,
+        _ => &api.facts,
+    }
 }
 
 /// Puts the gateway's own headers on the answer, or makes the answer of a refusal.
@@ -176,6 +306,7 @@ fn finish(
         }
     };
     let headers = response.headers_mut();
+    cors::put_headers(api, exchange, headers);
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);

@@ -3,10 +3,15 @@
 //! [`Gateway::answer`] is what a listener calls; `handle` lists the phases in
 //! AWS's order.
 
+mod cache;
 mod choose;
+mod compression;
+mod cors;
+mod execution_log;
 mod gateway_response;
 mod handle;
 mod rejection;
+mod validate;
 
 use std::sync::Arc;
 
@@ -15,6 +20,7 @@ use http::Response;
 
 use crate::base::{Body, Clock};
 use crate::event::ReceivedRequest;
+use crate::event::execution_log::Line;
 use crate::plan::Plan;
 
 pub use rejection::{DefaultAnswer, Rejection};
@@ -24,6 +30,8 @@ pub use rejection::{DefaultAnswer, Rejection};
 pub struct Gateway {
     plan: Arc<ArcSwap<Plan>>,
     clock: Clock,
+    // Of all plans: a reload keeps what is cached.
+    cache: Arc<cache::ResponseCache>,
 }
 
 impl Gateway {
@@ -32,6 +40,7 @@ impl Gateway {
         Self {
             plan: Arc::new(ArcSwap::from_pointee(plan)),
             clock,
+            cache: Arc::default(),
         }
     }
 
@@ -48,6 +57,15 @@ impl Gateway {
     /// Answers one request. Never fails: what goes wrong is an answer, too.
     pub async fn answer(&self, request: ReceivedRequest) -> Response<Body> {
         let plan = self.plan.load_full();
-        handle::handle(&plan, &self.clock, request).await
+        let (response, _) = handle::handle(&plan, &self.clock, &self.cache, request, None).await;
+        response
+    }
+
+    /// Answers one request and tells each step of its way, as the Test button
+    /// of AWS's console does.
+    pub async fn test(&self, request: ReceivedRequest) -> (Response<Body>, Vec<Line>) {
+        let plan = self.plan.load_full();
+        let whole = Some(execution_log::WHOLE);
+        handle::handle(&plan, &self.clock, &self.cache, request, whole).await
     }
 }

@@ -39,6 +39,18 @@ pub enum Rejection {
     /// The route's protection could not be built, so nobody may pass.
     #[error("the route is closed: {0}")]
     Closed(String),
+    /// Required parameters are missing or blank.
+    #[error("required parameters are missing: {}", .0.join(", "))]
+    MissingParameters(Vec<String>),
+    /// The body does not fit its model.
+    #[error("the body does not fit its model: {0}")]
+    InvalidBody(String),
+    /// The body went through a coding that is unknown, or cannot be undone.
+    #[error("the request's content coding cannot be undone: {0}")]
+    ContentCoding(String),
+    /// The client asked for a fresh response and may not ("FAIL_WITH_403").
+    #[error("the client may not invalidate the response cache")]
+    CacheInvalidation,
     /// The backend gave nothing to send.
     #[error(transparent)]
     Integration(#[from] IntegrationError),
@@ -60,6 +72,8 @@ pub struct DefaultAnswer {
     pub message: Option<Cow<'static, str>>,
     /// The recorded default bodies differ in a space after the colon.
     pub spaced: bool,
+    /// `$context.error.validationErrorString`.
+    pub validation_error: Option<String>,
 }
 
 fn answer(
@@ -75,7 +89,28 @@ fn answer(
         error_type,
         message: Some(Cow::Borrowed(message)),
         spaced,
+        validation_error: None,
     }
+}
+
+fn bad_request(response_type: &'static str, message: &'static str) -> DefaultAnswer {
+    answer(
+        response_type,
+        StatusCode::BAD_REQUEST,
+        "BadRequestException",
+        message,
+        true,
+    )
+}
+
+fn unsupported_media_type() -> DefaultAnswer {
+    answer(
+        "UNSUPPORTED_MEDIA_TYPE",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "BadRequestException",
+        "Unsupported Media Type",
+        true,
+    )
 }
 
 impl Rejection {
@@ -101,6 +136,7 @@ impl Rejection {
                 error_type: "BadRequestException",
                 message: malformed.status().canonical_reason().map(Cow::Borrowed),
                 spaced: false,
+                validation_error: None,
             },
             Self::UnknownApi { .. } | Self::EndpointDisabled => answer(
                 "DEFAULT_4XX",
@@ -119,6 +155,29 @@ impl Rejection {
             Self::Closed(_) | Self::Internal(_) => {
                 internal("DEFAULT_5XX", StatusCode::INTERNAL_SERVER_ERROR)
             }
+            Self::MissingParameters(names) => {
+                let message = format!(
+                    "Missing required request parameters: [{}]",
+                    names.join(", ")
+                );
+                DefaultAnswer {
+                    message: Some(Cow::Owned(message.clone())),
+                    validation_error: Some(message),
+                    ..bad_request("BAD_REQUEST_PARAMETERS", "")
+                }
+            }
+            Self::InvalidBody(detail) => DefaultAnswer {
+                validation_error: Some(detail.clone()),
+                ..bad_request("BAD_REQUEST_BODY", "Invalid request body")
+            },
+            Self::ContentCoding(_) => unsupported_media_type(),
+            Self::CacheInvalidation => answer(
+                "ACCESS_DENIED",
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                "User is not authorized to access this resource",
+                false,
+            ),
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_) => answer(
                     "INTEGRATION_TIMEOUT",
@@ -141,13 +200,7 @@ impl Rejection {
                 | IntegrationError::MalformedAnswer { .. } => {
                     internal("DEFAULT_5XX", StatusCode::BAD_GATEWAY)
                 }
-                IntegrationError::UnsupportedMediaType => answer(
-                    "UNSUPPORTED_MEDIA_TYPE",
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "BadRequestException",
-                    "Unsupported Media Type",
-                    true,
-                ),
+                IntegrationError::UnsupportedMediaType => unsupported_media_type(),
                 IntegrationError::PayloadTooLarge
                 | IntegrationError::Invoke(InvokeError::RequestTooLarge { .. }) => answer(
                     "REQUEST_TOO_LARGE",
@@ -194,11 +247,17 @@ impl Rejection {
                     .canonical_reason()
                     .unwrap_or("Bad Request"),
             ),
-            Self::UnknownApi { .. } | Self::EndpointDisabled => {
+            Self::UnknownApi { .. } | Self::EndpointDisabled | Self::CacheInvalidation => {
                 (StatusCode::FORBIDDEN, "Forbidden")
             }
             Self::MissingRoute { .. } => (StatusCode::NOT_FOUND, "Not Found"),
             Self::Closed(_) | Self::Internal(_) => INTERNAL,
+            Self::MissingParameters(_) | Self::InvalidBody(_) => {
+                (StatusCode::BAD_REQUEST, "Bad Request")
+            }
+            Self::ContentCoding(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type")
+            }
             Self::Integration(error) => match error {
                 IntegrationError::Timeout(_)
                 | IntegrationError::Network(_)

@@ -4,7 +4,8 @@
 //! URL standard, which resolves `..`, `%2e%2e` and backslashes, so that
 //! `/a/../admin` would reach `/admin` although `/a/{proxy+}` was matched.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -33,6 +34,19 @@ struct Inner {
     // Building one reads the system's root certificates: not before it is needed.
     verified: OnceLock<Client<HttpsConnector<HttpConnector>, Body>>,
     unverified: OnceLock<Client<HttpsConnector<HttpConnector>, Body>>,
+    // One a name of the configuration: as many as it has.
+    named: Mutex<HashMap<String, Client<HttpsConnector<HttpConnector>, Body>>>,
+}
+
+/// Whose certificate a TLS backend must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust<'t> {
+    /// The host's of the address.
+    Host,
+    /// This name's.
+    Name(&'t str),
+    /// Anyone's: who signed it is not checked.
+    Anyone,
 }
 
 /// Why no answer came.
@@ -49,18 +63,16 @@ pub enum ClientError {
 impl HttpClient {
     /// Sends a request; its address tells plain or TLS.
     ///
-    /// `insecure` skips the check of who signed the backend's certificate.
-    ///
     /// # Errors
     ///
     /// When no answer's head came: see [`ClientError`].
     pub async fn send(
         &self,
         request: Request<Body>,
-        insecure: bool,
+        trust: Trust<'_>,
     ) -> Result<Response<Incoming>, ClientError> {
         let https = request.uri().scheme_str() == Some("https");
-        let sent = match (https, insecure) {
+        let sent = match (https, trust) {
             (false, _) => {
                 self.inner
                     .plain
@@ -68,8 +80,9 @@ impl HttpClient {
                     .request(request)
                     .await
             }
-            (true, false) => self.verified()?.request(request).await,
-            (true, true) => {
+            (true, Trust::Host) => self.verified()?.request(request).await,
+            (true, Trust::Name(name)) => self.named(name)?.request(request).await,
+            (true, Trust::Anyone) => {
                 self.inner
                     .unverified
                     .get_or_init(|| builder().build(tls::unverified()))
@@ -91,6 +104,35 @@ impl HttpClient {
             .enable_http1()
             .wrap_connector(connector());
         Ok(self.inner.verified.get_or_init(|| builder().build(https)))
+    }
+}
+
+impl HttpClient {
+    /// The client that wants a certificate of `name`, whatever the address.
+    fn named(
+        &self,
+        name: &str,
+    ) -> Result<Client<HttpsConnector<HttpConnector>, Body>, ClientError> {
+        let mut named = self
+            .inner
+            .named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = named.get(name) {
+            return Ok(client.clone());
+        }
+        let server_name = rustls::pki_types::ServerName::try_from(name.to_owned())
+            .map_err(|_| ClientError::Tls(format!("`{name}` is no server name")))?;
+        let https = HttpsConnectorBuilder::new()
+            .try_with_platform_verifier()
+            .map_err(|error| ClientError::Tls(error.to_string()))?
+            .https_only()
+            .with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(server_name))
+            .enable_http1()
+            .wrap_connector(connector());
+        let client = builder().build(https);
+        named.insert(name.to_owned(), client.clone());
+        Ok(client)
     }
 }
 

@@ -43,6 +43,12 @@ impl Conversion {
     }
 }
 
+/// Whether a payload whose type is binary on both sides passes byte by byte, so
+/// that nobody has to hold all of it.
+pub fn passes(binary: bool, accepts_binary: bool) -> bool {
+    binary && accepts_binary
+}
+
 /// Converts a request's payload towards the backend. `binary`: its type is a
 /// binary media type of the API.
 ///

@@ -53,6 +53,10 @@ impl HandlerIntegration {
                 detail: "the handler panicked".to_owned(),
             }),
             Ok(Ok(response)) => Ok(Answer {
+                // A body of unknown length may never end: events, for example.
+                streams: http_body::Body::size_hint(response.body())
+                    .exact()
+                    .is_none(),
                 response: framed_anew(response),
                 with_trace_id: false,
             }),

@@ -12,8 +12,10 @@ pub enum Backend {
     Http,
     /// `http_proxy`.
     HttpProxy,
-    /// `aws`, `aws_proxy`.
+    /// `aws`, `aws_proxy` with a function.
     Lambda,
+    /// `aws` with another service.
+    Service,
     /// `mock`.
     Mock,
 }
@@ -159,6 +161,93 @@ mod tests {
                 "x-own"
             ]
         );
+    }
+
+    /// "Amazon API Gateway important notes": what a header of the backend becomes,
+    /// for http, http_proxy and Lambda. P passes, D is dropped, R is renamed.
+    #[test]
+    fn the_table_of_response_headers() {
+        let table = [
+            ("age", "PPP"),
+            ("accept-charset", "PPP"),
+            ("accept-encoding", "PPP"),
+            ("content-type", "PPP"),
+            ("pragma", "PPP"),
+            ("range", "PPP"),
+            ("referer", "PPP"),
+            ("warn", "PPP"),
+            ("content-encoding", "PPP"),
+            ("accept", "DPP"),
+            ("authorization", "RRR"),
+            ("connection", "RRR"),
+            ("content-md5", "RRR"),
+            ("max-forwards", "RRR"),
+            ("www-authenticate", "RRR"),
+            ("date", "RRR"),
+            ("server", "RRR"),
+            ("user-agent", "RRR"),
+            ("expect", "DDD"),
+            ("proxy-authenticate", "DDD"),
+            ("te", "DDD"),
+            ("trailer", "DDD"),
+            ("upgrade", "DDD"),
+            ("host", "DDD"),
+            ("transfer-encoding", "DDD"),
+            ("via", "PDD"),
+        ];
+        for (name, fates) in table {
+            let found: String = [Backend::Http, Backend::HttpProxy, Backend::Lambda]
+                .into_iter()
+                .map(|backend| match response_fate(name, backend, false) {
+                    Fate::Pass => 'P',
+                    Fate::Drop => 'D',
+                    Fate::Rename => 'R',
+                })
+                .collect();
+            assert_eq!(found, fates, "{name}");
+        }
+    }
+
+    /// The same page: which headers of a client reach the backend, for http_proxy and Lambda.
+    /// An `http` backend gets mapped headers alone.
+    #[test]
+    fn the_table_of_request_headers() {
+        let table = [
+            ("Age", "PP"),
+            ("Accept-Charset", "PP"),
+            ("Accept-Encoding", "PP"),
+            ("Content-Type", "PP"),
+            ("Pragma", "PP"),
+            ("Range", "PP"),
+            ("Referer", "PP"),
+            ("Warn", "PP"),
+            ("Accept", "PP"),
+            ("Authorization", "PP"),
+            ("Date", "PP"),
+            ("User-Agent", "PP"),
+            ("Content-Encoding", "DP"),
+            ("Content-MD5", "DD"),
+            ("Max-Forwards", "DD"),
+            ("WWW-Authenticate", "DD"),
+            ("Server", "DD"),
+            ("Expect", "DD"),
+            ("Proxy-Authenticate", "DD"),
+            ("TE", "DD"),
+            ("Trailer", "DD"),
+            ("Upgrade", "DD"),
+            ("Transfer-Encoding", "DD"),
+            ("Via", "DP"),
+        ];
+        for (name, fates) in table {
+            let letter = |dropped| if dropped { 'D' } else { 'P' };
+            let found: String = [
+                letter(is_dropped_request_header(name, Backend::HttpProxy)),
+                letter(crate::event::rest::is_dropped_request_header(name)),
+            ]
+            .into_iter()
+            .collect();
+            assert_eq!(found, fates, "{name}");
+        }
     }
 
     #[test]

@@ -78,6 +78,9 @@ impl HttpCustom {
         );
         request.mapped.put_headers(&mut headers, Backend::Http)?;
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
+        let logged = exchange
+            .log
+            .sending(&uri.to_string(), &headers, Some(&request.payload));
         let answer = self
             .connection
             .send(method, uri, headers, RequestBody::Whole(request.payload))
@@ -86,6 +89,9 @@ impl HttpCustom {
         let body = read_whole(answered, PAYLOAD_LIMIT)
             .await
             .map_err(|error| self.broken(&error))?;
+        exchange
+            .log
+            .received(logged, parts.status.as_u16(), &parts.headers, Some(&body));
         let answer = BackendAnswer {
             selector: parts.status.as_u16().to_string(),
             headers: parts.headers,
@@ -97,6 +103,7 @@ impl HttpCustom {
         Ok(Answer {
             response,
             with_trace_id: true,
+            streams: false,
         })
     }
 

@@ -12,6 +12,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value as Json;
 
 use super::header_rules::Backend;
+use super::lambda_proxy::{log_answer, log_request};
 use super::mapping::Mapped;
 use super::request_side::RequestSide;
 use super::response_side::{BackendAnswer, ResponseSide};
@@ -61,12 +62,14 @@ impl LambdaCustom {
             trace_id: Some(exchange.trace_id.clone()),
             client_context: None,
         };
+        let sent = log_request(exchange, &self.function, &invocation.payload);
         let called = tokio::time::timeout(self.timeout, self.function.invoke(invocation)).await;
         let outcome = match called {
             Err(_) => return Err(IntegrationError::Timeout(self.timeout)),
             Ok(Err(error)) => return Err(IntegrationError::Invoke(error)),
             Ok(Ok(outcome)) => outcome,
         };
+        log_answer(exchange, sent, &outcome);
         let selector = match outcome.function_error {
             Some(_) => error_message(&outcome.payload),
             None => String::new(),
@@ -84,6 +87,7 @@ impl LambdaCustom {
         Ok(Answer {
             response,
             with_trace_id: true,
+            streams: false,
         })
     }
 }

@@ -32,6 +32,8 @@ pub enum Source {
     Header(String),
     /// `method.request.multivalueheader.NAME`.
     MultiHeader(String),
+    /// `method.input.params.NAME` of a gateway response: of the path, the query or the headers.
+    AnyParameter(String),
     /// `method.request.body`.
     Body,
     /// `method.request.body.JSONPATH`.
@@ -112,6 +114,15 @@ impl Source {
                     .iter_text()
                     .filter(named)
                     .map(|(_, value)| value)
+                    .collect()
+            }
+            Self::AnyParameter(name) => {
+                let path = exchange
+                    .path_parameter(name)
+                    .map(|parameter| decode_percent(&parameter.raw));
+                path.or_else(|| exchange.query().last(name).map(Cow::Borrowed))
+                    .or_else(|| header_value(exchange, name))
+                    .into_iter()
                     .collect()
             }
             Self::Body => body

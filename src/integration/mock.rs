@@ -50,6 +50,7 @@ impl Mock {
         Ok(Answer {
             response,
             with_trace_id: false,
+            streams: false,
         })
     }
 }

@@ -4,19 +4,24 @@
 //! request. It knows nothing of authorization or limits: whoever calls it has
 //! decided that the request may pass.
 
+pub mod aws_client;
 pub mod bounded_body;
 pub mod client;
 pub mod content_handling;
 pub mod handler;
 pub mod header_rules;
 pub mod http_custom;
+pub mod http_mapping;
 pub mod http_proxy;
 pub mod lambda_custom;
 pub mod lambda_proxy;
+pub mod lambda_stream;
 pub mod mapping;
 pub mod mock;
 pub mod request_side;
 pub mod response_side;
+pub mod service_action;
+pub mod service_custom;
 pub mod templates;
 pub mod uri;
 
@@ -44,6 +49,10 @@ pub enum Integration {
     HttpCustom(http_custom::HttpCustom),
     /// `aws` for Lambda: a function with mappings.
     LambdaCustom(lambda_custom::LambdaCustom),
+    /// `aws` for any other service.
+    ServiceCustom(Box<service_custom::ServiceCustom>),
+    /// `aws_proxy` with `integrationSubtype`: a service action of an HTTP API.
+    ServiceAction(Box<service_action::ServiceAction>),
     /// `mock`.
     Mock(mock::Mock),
     /// `uri: local:NAME`: a handler of this program.
@@ -71,6 +80,8 @@ pub struct Answer {
     pub response: Response<Body>,
     /// The client gets `X-Amzn-Trace-Id` (REST: Lambda and `http`, not proxies to HTTP or mock; recorded).
     pub with_trace_id: bool,
+    /// The body goes out as it comes: it is neither cached nor compressed.
+    pub streams: bool,
 }
 
 /// Why a backend gave nothing to send. Says whose fault it is: the gateway
@@ -127,14 +138,16 @@ pub enum IntegrationError {
 }
 
 impl Integration {
-    /// Whether the integration can take the body as it comes.
-    pub fn takes_streams(&self) -> bool {
+    /// Whether the integration can take a request's body as it comes.
+    pub fn takes_streams(&self, exchange: &Exchange<'_>) -> bool {
         match self {
-            Self::RestHttpProxy(proxy) => !proxy.mapping.needs_body(),
-            Self::HttpApiProxy(_) => true,
+            Self::RestHttpProxy(proxy) => proxy.takes_streams(exchange),
+            Self::HttpApiProxy(proxy) => !proxy.mapping.needs_body(),
             Self::LambdaProxy(_)
             | Self::HttpCustom(_)
             | Self::LambdaCustom(_)
+            | Self::ServiceCustom(_)
+            | Self::ServiceAction(_)
             | Self::Mock(_)
             | Self::Handler(_)
             | Self::Misconfigured { .. } => false,
@@ -157,6 +170,12 @@ impl Integration {
             Self::HttpApiProxy(integration) => integration.call(exchange, body).await,
             Self::HttpCustom(integration) => integration.call(exchange, whole(body).await?).await,
             Self::LambdaCustom(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::ServiceCustom(integration) => {
+                integration.call(exchange, whole(body).await?).await
+            }
+            Self::ServiceAction(integration) => {
+                integration.call(exchange, whole(body).await?).await
+            }
             Self::Mock(integration) => integration.call(exchange, &whole(body).await?),
             Self::Handler(integration) => integration.call(exchange, whole(body).await?).await,
             Self::Misconfigured { reason } => Err(IntegrationError::Configuration(reason.clone())),

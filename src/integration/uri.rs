@@ -29,6 +29,29 @@ const VALUE: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
+/// A path that is written in a definition: only what no address may hold is
+/// encoded, and what is encoded already stays.
+pub fn encode_written_path(text: &str) -> impl std::fmt::Display + '_ {
+    const WRITTEN: &AsciiSet = &CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'#')
+        .add(b'<')
+        .add(b'>')
+        .add(b'\\')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}');
+    utf8_percent_encode(text, WRITTEN)
+}
+
+/// Text as a piece of a path; slashes stay.
+pub fn encode_path(text: &str) -> impl std::fmt::Display + '_ {
+    utf8_percent_encode(text, VALUE)
+}
+
 /// A query parameter's name or value as form encoding.
 pub fn encode_query(text: &str) -> impl std::fmt::Display + '_ {
     const QUERY: &AsciiSet = &VALUE.add(b'=').add(b';').add(b'$').add(b',');
@@ -59,6 +82,17 @@ pub enum UriError {
     /// What came out is no URI.
     #[error("the filled integration uri `{0}` is not valid")]
     Invalid(String),
+}
+
+/// A path that is no placeholder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddedPath<'p> {
+    /// The address's own path is all.
+    None,
+    /// Added to the address's own path.
+    After(&'p str),
+    /// In place of the address's own path.
+    Instead(&'p str),
 }
 
 #[derive(Clone, Debug)]
@@ -161,8 +195,22 @@ impl UriTemplate {
     /// [`UriError::Host`] when a value got into the host that does not belong there.
     pub fn fill(
         &self,
-        mut value: impl FnMut(&str) -> Option<Value>,
+        value: impl FnMut(&str) -> Option<Value>,
         path: Option<&str>,
+        query: &str,
+    ) -> Result<Uri, UriError> {
+        self.fill_at(value, path.map_or(AddedPath::None, AddedPath::After), query)
+    }
+
+    /// As [`Self::fill`], with the path where [`AddedPath`] says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fill`].
+    pub fn fill_at(
+        &self,
+        mut value: impl FnMut(&str) -> Option<Value>,
+        path: AddedPath<'_>,
         query: &str,
     ) -> Result<Uri, UriError> {
         let mut text = String::with_capacity(self.source.len() + query.len() + 64);
@@ -178,10 +226,18 @@ impl UriTemplate {
                 },
             }
         }
-        if let Some(path) = path {
-            let end = text.find('?').unwrap_or(text.len());
-            let own = text[..end].trim_end_matches('/').len();
-            text.replace_range(own..end, path);
+        let end = text.find('?').unwrap_or(text.len());
+        match path {
+            AddedPath::None => {}
+            AddedPath::After(path) => {
+                let own = text[..end].trim_end_matches('/').len();
+                text.replace_range(own..end, path);
+            }
+            AddedPath::Instead(path) => {
+                let host = text.find("://").map_or(0, |scheme| scheme + 3);
+                let own = text[host..end].find('/').map_or(end, |slash| host + slash);
+                text.replace_range(own..end, path);
+            }
         }
         if !query.is_empty() {
             let glue = match text.find('?') {
@@ -293,5 +349,17 @@ mod tests {
             .unwrap();
 
         assert_eq!(uri.to_string(), "http://h/base/a/b/?k=1");
+    }
+
+    #[test]
+    fn a_path_instead_of_the_addresss_own_keeps_its_query() {
+        for template in ["http://h:1/base/{a}?k=1", "http://h:1?k=1"] {
+            let uri = UriTemplate::parse(template)
+                .unwrap()
+                .fill_at(|_| None, AddedPath::Instead("/v2/x"), "l=2")
+                .unwrap();
+
+            assert_eq!(uri.to_string(), "http://h:1/v2/x?k=1&l=2");
+        }
     }
 }

@@ -4,5 +4,6 @@
 //! reads a file, a clock or the network, and a program once compiled is shared
 //! by all requests.
 
+pub mod json_schema;
 pub mod jsonpath;
 pub mod vtl;

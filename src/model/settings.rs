@@ -35,6 +35,8 @@ pub struct Settings {
     pub api_keys: Vec<ApiKeySettings>,
     /// Usage plans.
     pub usage_plans: Vec<UsagePlanSettings>,
+    /// What is behind a VPC link, by its id.
+    pub vpc_links: IndexMap<String, VpcLinkSettings>,
     /// `memory:`, `sqlite:PATH`, `redis://HOST:PORT`.
     pub store: Option<Spanned<String>>,
     /// Folder that relative paths of the configuration start from.
@@ -60,6 +62,7 @@ impl Default for Settings {
             user_pools: IndexMap::new(),
             api_keys: Vec::new(),
             usage_plans: Vec::new(),
+            vpc_links: IndexMap::new(),
             store: None,
             base_directory: PathBuf::new(),
         }
@@ -112,6 +115,15 @@ pub enum FunctionPlace {
         /// `echo`.
         name: Spanned<String>,
     },
+}
+
+/// What a VPC link leads to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VpcLinkSettings {
+    /// Addresses that take turns, `http://127.0.0.1:9001`.
+    pub targets: Vec<Spanned<String>>,
+    /// The place of the entry.
+    pub span: Span,
 }
 
 /// Where an issuer's keys are.

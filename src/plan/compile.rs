@@ -3,16 +3,22 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ApiPlan, GatewayResponses, Plan, RoutePlan, Router, integration, unsupported};
+use super::cors::CorsPlan;
+use super::validation::Schemas;
+use super::{
+    ApiPlan, CanaryPlan, GatewayResponses, Plan, RoutePlan, Router, caching, integration,
+    method_settings, unsupported,
+};
 use crate::base::id::stable_id;
 use crate::definition::settings::stage_of;
 use crate::event::media_type::MediaTypes;
-use crate::event::{ApiFacts, RouteFacts};
+use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::function::Functions;
 use crate::integration::Integration;
+use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::model::settings::Settings;
-use crate::model::{Api, ApiKind, Route};
+use crate::model::{Api, ApiKind, Route, Stage};
 use crate::source::{Diagnostic, Diagnostics};
 
 /// What compiling takes besides the model.
@@ -24,6 +30,8 @@ pub struct Compiler<'c> {
     pub functions: &'c Functions,
     /// Connections to HTTP backends.
     pub client: &'c HttpClient,
+    /// Signed requests to AWS services.
+    pub aws: &'c AwsClient,
     /// Folder that `local:static/FOLDER` of a document starts from, by API.
     pub directories: &'c [std::path::PathBuf],
 }
@@ -73,8 +81,21 @@ fn compile_api(
         stage: stage.name.clone(),
         stage_variables: stage.variables.clone(),
         binary_media_types: MediaTypes::new(api.binary_media_types.iter().map(String::as_str)),
+        canary: stage.canary.as_ref().map(|canary| CanaryFacts {
+            requested: false,
+            use_stage_cache: canary.use_stage_cache,
+        }),
     };
+    let canary = stage
+        .canary
+        .as_ref()
+        .filter(|_| api.kind == ApiKind::Rest)
+        .map(|canary| CanaryPlan {
+            percent_traffic: canary.percent_traffic,
+            facts: canary_facts(&facts, canary),
+        });
     unsupported::report_api(api, &stage, settings, diagnostics);
+    let mut schemas = Schemas::default();
     let mut router = Router::new(api.kind);
     let mut routes = Vec::with_capacity(api.routes.len());
     for route in &api.routes {
@@ -90,8 +111,11 @@ fn compile_api(
             api,
             route,
             &facts,
+            &stage,
+            canary.as_ref().map(|canary| &canary.facts),
             compiler,
             directory,
+            &mut schemas,
             diagnostics,
         ));
     }
@@ -101,15 +125,41 @@ fn compile_api(
         routes,
         gateway_responses: GatewayResponses::compile(&api.gateway_responses, diagnostics),
         endpoint_disabled: api.disable_execute_api_endpoint,
+        minimum_compression_size: api
+            .minimum_compression_size
+            .filter(|_| api.kind == ApiKind::Rest),
+        canary,
+        cors: api
+            .cors
+            .as_ref()
+            .filter(|_| api.kind == ApiKind::Http)
+            .map(|cors| CorsPlan::compile(&cors.value)),
     }
 }
 
+/// The facts of a canary's requests: its variables over the stage's.
+fn canary_facts(facts: &ApiFacts, canary: &crate::model::Canary) -> ApiFacts {
+    let mut own = facts.clone();
+    for (name, value) in &canary.stage_variable_overrides {
+        own.stage_variables.insert(name.clone(), value.clone());
+    }
+    own.canary = Some(CanaryFacts {
+        requested: true,
+        use_stage_cache: canary.use_stage_cache,
+    });
+    own
+}
+
+#[expect(clippy::too_many_arguments, reason = "what one route needs of its API")]
 fn compile_route(
     api: &Api,
     route: &Route,
     facts: &ApiFacts,
+    stage: &Stage,
+    canary: Option<&ApiFacts>,
     compiler: &Compiler<'_>,
     directory: &Path,
+    schemas: &mut Schemas,
     diagnostics: &mut Diagnostics,
 ) -> RoutePlan {
     let route_key = route_key(route);
@@ -118,16 +168,40 @@ fn compile_route(
         ApiKind::Http => route_key.clone(),
     };
     let closed = unsupported::report_route(api, route, diagnostics);
+    let mut canary_integration = None;
+    let caching = route
+        .integration
+        .as_ref()
+        .filter(|_| api.kind == ApiKind::Rest)
+        .and_then(|integration| caching::compile(stage, route, integration, diagnostics));
     let integration = match &route.integration {
         Some(integration) => {
-            let compile = integration::Compile {
-                api,
-                route,
-                facts,
-                compiler,
-                directory,
+            let compile = |facts, diagnostics: &mut Diagnostics| {
+                let compile = integration::Compile {
+                    api,
+                    route,
+                    facts,
+                    compiler,
+                    directory,
+                };
+                compile.integration(integration, diagnostics)
             };
-            compile.integration(integration, diagnostics)
+            let stable = compile(facts, diagnostics);
+            // What is wrong with both is said once.
+            let mut own = Diagnostics::default();
+            canary_integration = canary.map(|facts| compile(facts, &mut own));
+            let known = |finding: &Diagnostic| {
+                diagnostics
+                    .iter()
+                    .any(|other| other.message == finding.message && other.span == finding.span)
+            };
+            let new: Vec<Diagnostic> = own
+                .0
+                .into_iter()
+                .filter(|finding| !known(finding))
+                .collect();
+            diagnostics.extend(new);
+            stable
         }
         // The reader has said so.
         None => Integration::Misconfigured {
@@ -142,7 +216,13 @@ fn compile_route(
         },
         variables: variables(&route.path),
         closed,
+        validation: schemas.compile(api, route, diagnostics),
+        logging: (api.kind == ApiKind::Rest)
+            .then(|| method_settings::logging(&stage.method_settings, route))
+            .flatten(),
+        caching,
         integration,
+        canary: canary_integration,
     }
 }
 

@@ -114,19 +114,19 @@ impl CustomResponse {
         }
     }
 
-    /// The template for an `Accept` header: the first type it names, else
-    /// `application/json`, else the first one defined.
+    /// The template for an `Accept` header: the first type it names,
+    /// `application/json` without one; else the first one defined.
     pub fn template(&self, accept: Option<&str>) -> Option<(&str, &Substitution)> {
         let wanted = accept
             .map(crate::event::media_type::first_accepted)
-            .unwrap_or_default();
+            .filter(|name| !name.is_empty())
+            .unwrap_or("application/json");
         let of = |name: &str| {
             self.templates
                 .iter()
                 .find(|(media_type, _)| media_type.eq_ignore_ascii_case(name))
         };
         of(wanted)
-            .or_else(|| of("application/json"))
             .or_else(|| self.templates.first())
             .map(|(media_type, template)| (media_type.as_str(), template))
     }
@@ -137,7 +137,12 @@ fn compile_header(target: &str, source: &Spanned<String>) -> Result<(HeaderName,
         .strip_prefix("gatewayresponse.header.")
         .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .ok_or_else(|| format!("`{target}` is no target; expected gatewayresponse.header.NAME"))?;
-    let source = Source::parse(&source.value).ok_or_else(|| {
+    let any = source.value.strip_prefix("method.input.params.");
+    let parsed = match any {
+        Some(name) => Some(Source::AnyParameter(name.to_owned())),
+        None => Source::parse(&source.value),
+    };
+    let source = parsed.ok_or_else(|| {
         format!("`{}` is no mapping expression; expected method.request.…, context.…, stageVariables.… or 'text'", source.value)
     })?;
     Ok((name, source))

@@ -1,6 +1,7 @@
 //! A route's `x-amazon-apigateway-integration`, compiled.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
@@ -14,6 +15,9 @@ use crate::function::FunctionRef;
 use crate::integration::Integration;
 use crate::integration::handler::HandlerIntegration;
 use crate::integration::http_custom::HttpCustom;
+use crate::integration::http_mapping;
+use crate::integration::http_proxy::http::AddedToAddress;
+use crate::integration::http_proxy::private::PrivateLink;
 use crate::integration::http_proxy::{self, Connection};
 use crate::integration::lambda_custom::LambdaCustom;
 use crate::integration::lambda_proxy::{EventKind, LambdaProxy};
@@ -23,6 +27,10 @@ use crate::integration::request_side::RequestSide;
 use crate::integration::response_side::{
     IntegrationResponse, Pattern, ResponseSide, ResponseSource,
 };
+use crate::integration::service_action::ServiceAction;
+use crate::integration::service_action::actions::Action;
+use crate::integration::service_custom::ServiceCustom;
+use crate::integration::service_custom::address::Address;
 use crate::integration::templates::Templates;
 use crate::integration::uri::{UriTemplate, fill_stage_variables};
 use crate::model::{
@@ -30,6 +38,9 @@ use crate::model::{
     Route, Spanned,
 };
 use crate::source::{Diagnostic, Diagnostics, Span};
+
+/// Stands for an ARN's host, which is not known here.
+const NO_HOST: &str = "http://vpc-link.invalid";
 
 /// Compiles the integrations of one route.
 pub(super) struct Compile<'c> {
@@ -53,8 +64,14 @@ impl Compile<'_> {
         let compiled = match local_handler(model) {
             Some(name) => self.handler(model, name),
             None => match model.kind {
-                IntegrationKind::AwsProxy => self.lambda_proxy(model),
+                IntegrationKind::AwsProxy => match &model.subtype {
+                    Some(subtype) => self.service_action(model, subtype),
+                    None => self.lambda_proxy(model),
+                },
                 IntegrationKind::HttpProxy => self.http_proxy(model),
+                IntegrationKind::Aws if self.is_service(model) => {
+                    self.aws_service(model, diagnostics)
+                }
                 IntegrationKind::Aws => self.lambda_custom(model, diagnostics),
                 IntegrationKind::Http => self.http_custom(model, diagnostics),
                 IntegrationKind::Mock => self.mock(model, diagnostics),
@@ -159,7 +176,40 @@ impl Compile<'_> {
             function,
             event,
             timeout: self.timeout(model),
+            stream: model.stream && self.api.kind == ApiKind::Rest,
+            mapping: self.http_request_mapping(model)?,
+            response_mapping: self.http_response_mapping(model)?,
         }))
+    }
+
+    fn service_action(
+        &self,
+        model: &Model,
+        subtype: &Spanned<String>,
+    ) -> Result<Integration, Fault> {
+        let action = Action::parse(&subtype.value).ok_or_else(|| Fault {
+            reason: format!("`{}` is no service action", subtype.value),
+            span: subtype.span,
+        })?;
+        let mut parameters = IndexMap::new();
+        for (name, source) in &model.request_parameters {
+            let value = http_mapping::Value::parse(&source.value, http_mapping::Side::Request)
+                .map_err(|error| Fault {
+                    reason: error.to_string(),
+                    span: source.span,
+                })?;
+            parameters.insert(name.clone(), value);
+        }
+        let region = parameters.shift_remove("Region");
+        Ok(Integration::ServiceAction(Box::new(ServiceAction {
+            client: self.compiler.aws.clone(),
+            action,
+            parameters,
+            region,
+            role: model.credentials.as_ref().map(|role| self.filled(role).0),
+            timeout: self.timeout(model),
+            response_mapping: self.http_response_mapping(model)?,
+        })))
     }
 
     fn lambda_custom(
@@ -175,6 +225,60 @@ impl Compile<'_> {
         }))
     }
 
+    /// Whether an `aws` integration calls another service than Lambda's Invoke.
+    fn is_service(&self, model: &Model) -> bool {
+        let Some(uri) = &model.uri else { return false };
+        let (filled, _) = self.filled(uri);
+        let service = filled.split(':').nth(4);
+        let invokes = filled.contains("/functions/") && filled.ends_with("/invocations");
+        filled.contains(":apigateway:") && !(service == Some("lambda") && invokes)
+    }
+
+    fn aws_service(
+        &self,
+        model: &Model,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Integration, Fault> {
+        let uri = self.uri(model)?;
+        let (filled, missing) = self.filled(uri);
+        let fault = |reason: String| Fault {
+            reason: match missing.as_slice() {
+                [] => reason,
+                missing => format!(
+                    "{reason}: the stage variable `{}` is not set",
+                    missing.join("`, `")
+                ),
+            },
+            span: uri.span,
+        };
+        let address = Address::parse(&filled).map_err(fault)?;
+        // Only path and query are taken of it; the host is found when it is called.
+        let text = format!("http://{}/{}", address.service, address.path());
+        let parsed = UriTemplate::parse(&text).map_err(|error| Fault {
+            reason: error.to_string(),
+            span: uri.span,
+        })?;
+        let role = model.credentials.as_ref().and_then(|credentials| {
+            let (filled, _) = self.filled(credentials);
+            (!filled.is_empty()).then_some(filled)
+        });
+        if model.credentials.is_none() {
+            let message = "AWS wants `credentials` for a service: the role that API Gateway assumes; here your own credentials sign";
+            diagnostics.push(Diagnostic::warning("W0912", message).at(model.span));
+        }
+        Ok(Integration::ServiceCustom(Box::new(ServiceCustom {
+            client: self.compiler.aws.clone(),
+            service: address.aws_service(),
+            address,
+            uri: parsed,
+            method: self.method(model)?,
+            role,
+            timeout: self.timeout(model),
+            request: self.request_side(model, diagnostics)?,
+            response: self.response_side(model, diagnostics),
+        })))
+    }
+
     fn http_custom(
         &self,
         model: &Model,
@@ -182,7 +286,7 @@ impl Compile<'_> {
     ) -> Result<Integration, Fault> {
         let (uri, _) = self.http_uri(model)?;
         Ok(Integration::HttpCustom(HttpCustom {
-            connection: self.connection(model),
+            connection: self.connection(model)?,
             uri,
             method: self.method(model)?,
             request: self.request_side(model, diagnostics)?,
@@ -204,6 +308,37 @@ impl Compile<'_> {
                 reason: error.to_string(),
                 span: source.span,
             })?;
+        }
+        Ok(mapping)
+    }
+
+    /// `requestParameters` of an HTTP API; nothing for a REST API, whose proxies to
+    /// Lambda know none.
+    fn http_request_mapping(&self, model: &Model) -> Result<http_mapping::RequestMapping, Fault> {
+        let mut mapping = http_mapping::RequestMapping::default();
+        if self.api.kind == ApiKind::Rest {
+            return Ok(mapping);
+        }
+        for (target, source) in &model.request_parameters {
+            mapping.add(target, &source.value).map_err(|error| Fault {
+                reason: error.to_string(),
+                span: source.span,
+            })?;
+        }
+        Ok(mapping)
+    }
+
+    fn http_response_mapping(&self, model: &Model) -> Result<http_mapping::ResponseMapping, Fault> {
+        let mut mapping = http_mapping::ResponseMapping::default();
+        for (status, entries) in &model.response_parameters {
+            for (target, source) in entries {
+                mapping
+                    .add(status, target, &source.value)
+                    .map_err(|error| Fault {
+                        reason: error.to_string(),
+                        span: source.span,
+                    })?;
+            }
         }
         Ok(mapping)
     }
@@ -297,7 +432,7 @@ impl Compile<'_> {
 
     fn http_proxy(&self, model: &Model) -> Result<Integration, Fault> {
         let (uri, span) = self.http_uri(model)?;
-        let connection = self.connection(model);
+        let connection = self.connection(model)?;
         let method = self.method(model)?;
         Ok(match self.api.kind {
             ApiKind::Rest => {
@@ -307,6 +442,7 @@ impl Compile<'_> {
                     uri,
                     method,
                     mapping,
+                    content_handling: model.content_handling,
                 })
             }
             ApiKind::Http => {
@@ -321,12 +457,20 @@ impl Compile<'_> {
                         return Err(Fault { reason, span });
                     }
                 }
-                let add_path = self.route.path == "$default";
+                let adds = if model.vpc_link.is_some() && uri.source() == NO_HOST {
+                    AddedToAddress::PathWithStage
+                } else if self.route.path == "$default" {
+                    AddedToAddress::Path
+                } else {
+                    AddedToAddress::Nothing
+                };
                 Integration::HttpApiProxy(http_proxy::http::HttpProxy {
                     connection,
                     uri,
                     method,
-                    add_path,
+                    adds,
+                    mapping: self.http_request_mapping(model)?,
+                    response_mapping: self.http_response_mapping(model)?,
                 })
             }
         })
@@ -334,7 +478,11 @@ impl Compile<'_> {
 
     fn http_uri(&self, model: &Model) -> Result<(UriTemplate, Span), Fault> {
         let uri = self.uri(model)?;
-        let (filled, missing) = self.filled(uri);
+        let (mut filled, missing) = self.filled(uri);
+        if model.vpc_link.is_some() && filled.starts_with("arn:") {
+            // A listener or a Cloud Map service: the link's targets say where it is.
+            filled = NO_HOST.to_owned();
+        }
         let parsed = UriTemplate::parse(&filled).map_err(|error| Fault {
             reason: match missing.as_slice() {
                 [] => error.to_string(),
@@ -348,13 +496,37 @@ impl Compile<'_> {
         Ok((parsed, uri.span))
     }
 
-    fn connection(&self, model: &Model) -> Connection {
-        Connection {
+    fn connection(&self, model: &Model) -> Result<Connection, Fault> {
+        Ok(Connection {
             client: self.compiler.client.clone(),
             timeout: self.timeout(model),
             insecure: model.tls.insecure_skip_verification,
+            server_name: model.tls.server_name_to_verify.clone(),
+            link: self.private_link(model)?,
             stream: model.stream,
-        }
+        })
+    }
+
+    /// What the configuration puts behind the integration's VPC link.
+    fn private_link(&self, model: &Model) -> Result<Option<Arc<PrivateLink>>, Fault> {
+        let Some(id) = &model.vpc_link else {
+            return Ok(None);
+        };
+        let (filled, _) = self.filled(id);
+        let fault = |reason: String| Fault {
+            reason,
+            span: id.span,
+        };
+        let link = self.compiler.settings.vpc_links.get(&filled).ok_or_else(|| {
+            fault(format!(
+                "the configuration has no targets for the VPC link `{filled}`: add `vpcLinks: {{{filled}: {{targets: [\"http://127.0.0.1:PORT\"]}}}}`"
+            ))
+        })?;
+        let targets: Vec<&str> = link.targets.iter().map(|url| url.value.as_str()).collect();
+        let names_host = self.uri(model)?.value.starts_with("http");
+        PrivateLink::new(&targets, names_host)
+            .map(|link| Some(Arc::new(link)))
+            .map_err(fault)
     }
 
     /// `None` repeats the client's method.

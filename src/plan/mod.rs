@@ -4,18 +4,25 @@
 //! once. It is immutable and shared; a reload builds a whole new one beside it
 //! and swaps.
 
+pub mod caching;
 mod compile;
+pub mod cors;
 pub mod gateway_response;
 mod integration;
+mod method_settings;
 pub mod router;
 mod unsupported;
+pub mod validation;
 
-use crate::event::{ApiFacts, RouteFacts};
+use crate::event::execution_log::LogSettings;
+use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::integration::Integration;
 
+pub use caching::Caching;
 pub use compile::{Compiler, compile};
 pub use gateway_response::GatewayResponses;
 pub use router::Router;
+pub use validation::Validation;
 
 /// All APIs that are served, the first one also at the bare address. An API with
 /// several stages is there once for each.
@@ -38,6 +45,21 @@ pub struct ApiPlan {
     pub gateway_responses: GatewayResponses,
     /// `disableExecuteApiEndpoint`.
     pub endpoint_disabled: bool,
+    /// The least size of a response in bytes that is compressed.
+    pub minimum_compression_size: Option<u32>,
+    /// The stage's canary.
+    pub canary: Option<CanaryPlan>,
+    /// `x-amazon-apigateway-cors` (HTTP).
+    pub cors: Option<cors::CorsPlan>,
+}
+
+/// A stage's canary.
+#[derive(Debug)]
+pub struct CanaryPlan {
+    /// How many of a hundred requests it gets, 0.0 to 100.0.
+    pub percent_traffic: f64,
+    /// The API's facts with the canary's stage variables.
+    pub facts: ApiFacts,
 }
 
 /// One route, ready for requests.
@@ -49,8 +71,31 @@ pub struct RoutePlan {
     pub variables: Vec<String>,
     /// Why nobody may pass, where the route's protection cannot be built.
     pub closed: Option<String>,
+    /// What is checked before the backend is called (REST).
+    pub validation: Validation,
+    /// How much of its execution is logged, where it is (REST).
+    pub logging: Option<LogSettings>,
+    /// How responses are cached, where they are.
+    pub caching: Option<Caching>,
     /// The backend.
     pub integration: Integration,
+    /// The backend with the canary's stage variables.
+    pub canary: Option<Integration>,
+}
+
+impl RoutePlan {
+    /// The backend for a request of the stage or of its canary.
+    pub fn integration(&self, facts: &ApiFacts) -> &Integration {
+        match (facts.canary, &self.canary) {
+            (
+                Some(CanaryFacts {
+                    requested: true, ..
+                }),
+                Some(canary),
+            ) => canary,
+            _ => &self.integration,
+        }
+    }
 }
 
 impl Plan {

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::function::aws::AwsOptions;
+use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
 use crate::function::{Functions, FunctionsOptions};
+use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::model::Api;
 use crate::model::settings::Settings;
@@ -44,10 +45,12 @@ pub fn assemble(
     };
     let functions = Functions::new(&settings.functions, extras.handlers, options);
     let client = HttpClient::default();
+    let aws = AwsClient::new(functions.aws_config(), client.clone());
     let compiler = Compiler {
         settings,
         functions: &functions,
         client: &client,
+        aws: &aws,
         directories: &extras.directories,
     };
     let plan = compile(apis, &compiler, diagnostics);

@@ -76,6 +76,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0410", "an integration without `uri`"),
     ("E0411", "a `uri` that does not fit the integration's type"),
     (
+        "E0412",
+        "a service action with a parameter that it does not have",
+    ),
+    (
         "E0501",
         "a mapping whose target or source AWS does not take",
     ),
@@ -141,12 +145,15 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0823", "a usage plan without a name"),
     ("E0824", "a quota without limit or period"),
     ("E0825", "a usage plan with a key that is not there"),
+    ("E0831", "a VPC link without targets"),
     ("E0901", "a gateway response with a status that is none"),
     ("E0902", "a mapped header that cannot be read"),
     ("E0903", "a route that is there twice"),
     ("E0904", "two APIs with one id"),
     ("E0906", "a selection pattern that is no regular expression"),
     ("E0908", "a mapping template that cannot be read"),
+    ("E0909", "a model that is no JSON Schema, or leads nowhere"),
+    ("E0911", "a cache key that names no parameter"),
     (
         "E1001",
         "a template whose sections or resources have a wrong shape",
@@ -194,6 +201,7 @@ pub const CODES: &[(&str, &str)] = &[
         "the scheme `NONE`, which is not there: the method is open",
     ),
     ("N0703", "`webhooks` have no effect"),
+    ("N0911", "keywords of a model that AWS does not validate by"),
     (
         "N1042",
         "a function whose code is at AWS, and that is called there",
@@ -242,6 +250,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("W0711", "a model's name that AWS does not take"),
     ("W0905", "a route whose every request will get a 500"),
     ("W0910", "a function that cannot be started"),
+    ("W0912", "a service integration without `credentials`"),
     ("W1017", "two integration responses for one pattern"),
     (
         "W1022",

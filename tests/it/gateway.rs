@@ -12,14 +12,14 @@ use tollgate::Gateway;
 use tollgate::server::{Builder, Running};
 
 /// An HTTP backend that notes the head of whatever reaches it, and answers as told.
-struct Backend {
-    address: String,
+pub(super) struct Backend {
+    pub(super) address: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Backend {
     /// Answers every request with `answer`, a whole response.
-    async fn start(answer: &'static str) -> Self {
+    pub(super) async fn start(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -32,12 +32,12 @@ impl Backend {
         Self { address, seen }
     }
 
-    fn heads(&self) -> Vec<String> {
+    pub(super) fn heads(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
     /// The request lines.
-    fn seen(&self) -> Vec<String> {
+    pub(super) fn seen(&self) -> Vec<String> {
         self.heads()
             .iter()
             .map(|head| head.lines().next().unwrap_or_default().to_owned())
@@ -84,7 +84,8 @@ async fn one_connection(mut stream: TcpStream, answer: &str, seen: Arc<Mutex<Vec
     }
 }
 
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
+pub(super) const OK: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
 
 fn rest(paths: &str) -> Builder {
     Gateway::builder().openapi_text(format!(
@@ -110,7 +111,7 @@ fn proxy_to(backend: &Backend) -> Builder {
 }
 
 /// Sends bytes and reads until the gateway closes or `end` was read.
-async fn raw(gateway: &Running, request: &str) -> String {
+pub(super) async fn raw(gateway: &Running, request: &str) -> String {
     let address = gateway.url().replace("http://", "");
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -164,6 +165,42 @@ async fn paths_that_no_two_readers_agree_on_reach_no_backend() {
 
     assert_eq!(backend.seen(), Vec::<String>::new());
     gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_rest_apis_vpc_link_leads_to_its_target_and_keeps_the_host() {
+    let backend = Backend::start(OK).await;
+    let gateway = rest(
+        r#"
+  /orders/{id}:
+    get:
+      parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+      x-amazon-apigateway-integration:
+        type: http_proxy
+        httpMethod: GET
+        connectionType: VPC_LINK
+        connectionId: ${stageVariables.link}
+        uri: http://orders.internal/v1/{id}
+        requestParameters: {integration.request.path.id: method.request.path.id}
+"#,
+    )
+    .config_text(format!(
+        "stage: {{variables: {{link: abc123}}}}\nvpcLinks: {{abc123: {{targets: ['http://{}']}}}}\n",
+        backend.address
+    ))
+    .spawn()
+    .await
+    .unwrap();
+
+    let answer = raw(&gateway, &get("/orders/7?x=1")).await;
+
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(backend.seen(), ["GET /v1/7?x=1 HTTP/1.1"]);
+    assert!(
+        backend.heads()[0]
+            .lines()
+            .any(|line| line.eq_ignore_ascii_case("host: orders.internal"))
+    );
 }
 
 #[tokio::test]

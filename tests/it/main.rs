@@ -4,8 +4,11 @@
 
 mod cli;
 mod definition;
+mod events;
 mod gateway;
+mod http_api;
 mod local_functions;
+mod rest;
 mod rooms;
 mod server;
 mod template;

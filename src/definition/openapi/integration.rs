@@ -62,21 +62,70 @@ const HTTP_KEYS: [&str; 3] = [
     "responseParameters",
 ];
 
-/// "CreateIntegration", `IntegrationSubtype`, with the parameters each requires.
-const SUBTYPES: [(&str, &[&str]); 10] = [
-    ("EventBridge-PutEvents", &["Detail", "DetailType", "Source"]),
-    ("SQS-SendMessage", &["QueueUrl", "MessageBody"]),
-    ("SQS-ReceiveMessage", &["QueueUrl"]),
-    ("SQS-DeleteMessage", &["QueueUrl", "ReceiptHandle"]),
-    ("SQS-PurgeQueue", &["QueueUrl"]),
+/// A service action: its name, the parameters it requires, those it also takes.
+type Subtype = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+/// "Integration subtype reference". All of them take `Region`, too.
+const SUBTYPES: [Subtype; 10] = [
+    (
+        "EventBridge-PutEvents",
+        &["Detail", "DetailType", "Source"],
+        &["Time", "EventBusName", "Resources", "TraceHeader"],
+    ),
+    (
+        "SQS-SendMessage",
+        &["QueueUrl", "MessageBody"],
+        &[
+            "DelaySeconds",
+            "MessageAttributes",
+            "MessageDeduplicationId",
+            "MessageGroupId",
+            "MessageSystemAttributes",
+        ],
+    ),
+    (
+        "SQS-ReceiveMessage",
+        &["QueueUrl"],
+        &[
+            "AttributeNames",
+            "MaxNumberOfMessages",
+            "MessageAttributeNames",
+            "ReceiveRequestAttemptId",
+            "VisibilityTimeout",
+            "WaitTimeSeconds",
+        ],
+    ),
+    ("SQS-DeleteMessage", &["QueueUrl", "ReceiptHandle"], &[]),
+    ("SQS-PurgeQueue", &["QueueUrl"], &[]),
     (
         "AppConfig-GetConfiguration",
         &["Application", "Environment", "Configuration", "ClientId"],
+        &["ClientConfigurationVersion"],
     ),
-    ("Kinesis-PutRecord", &["StreamName", "Data", "PartitionKey"]),
-    ("StepFunctions-StartExecution", &["StateMachineArn"]),
-    ("StepFunctions-StartSyncExecution", &["StateMachineArn"]),
-    ("StepFunctions-StopExecution", &["ExecutionArn"]),
+    (
+        "Kinesis-PutRecord",
+        &["StreamName", "Data", "PartitionKey"],
+        &["SequenceNumberForOrdering", "ExplicitHashKey"],
+    ),
+    (
+        "StepFunctions-StartExecution",
+        &["StateMachineArn"],
+        &["Name", "Input"],
+    ),
+    (
+        "StepFunctions-StartSyncExecution",
+        &["StateMachineArn"],
+        &["Name", "Input", "TraceHeader"],
+    ),
+    (
+        "StepFunctions-StopExecution",
+        &["ExecutionArn"],
+        &["Cause", "Error"],
+    ),
 ];
 
 const METHODS: [&str; 8] = [
@@ -242,7 +291,7 @@ impl<'a> Reader<'a, '_> {
 
     fn subtype(&mut self, fields: &'a Mapping) -> Option<Spanned<String>> {
         let node = get(fields, "integrationSubtype")?;
-        let words = SUBTYPES.map(|(word, _)| word);
+        let words = SUBTYPES.map(|(word, ..)| word);
         let index = values::word(node, "`integrationSubtype`", &words, self.findings)?;
         Some(Spanned {
             value: SUBTYPES[index].0.to_owned(),
@@ -562,23 +611,43 @@ impl<'a> Reader<'a, '_> {
             );
         }
         if let Some(subtype) = &integration.subtype {
-            let required = SUBTYPES
-                .iter()
-                .find(|(name, _)| *name == subtype.value)
-                .map_or(&[][..], |(_, required)| required);
-            for name in required {
-                if !integration.request_parameters.contains_key(*name) {
-                    self.error(
-                        "E0409",
-                        subtype.span,
-                        format!("{} needs `{name}` in `requestParameters`", subtype.value),
-                    );
-                }
-            }
+            self.check_service_action(integration, subtype);
             return;
         }
         for (target, source) in &integration.request_parameters {
             if let Err(problem) = mapping::http_request(target, &source.value) {
+                self.findings
+                    .push(Diagnostic::error("E0501", problem).at(source.span));
+            }
+        }
+    }
+
+    fn check_service_action(&mut self, integration: &Integration, subtype: &Spanned<String>) {
+        let (_, required, optional) = SUBTYPES
+            .iter()
+            .find(|(name, ..)| *name == subtype.value)
+            .unwrap_or(&("", &[], &[]));
+        for name in *required {
+            if !integration.request_parameters.contains_key(*name) {
+                self.error(
+                    "E0409",
+                    subtype.span,
+                    format!("{} needs `{name}` in `requestParameters`", subtype.value),
+                );
+            }
+        }
+        for (name, source) in &integration.request_parameters {
+            let known = || required.iter().chain(*optional).copied().chain(["Region"]);
+            if !known().any(|other| other == name) {
+                self.findings.push(
+                    Diagnostic::error(
+                        "E0412",
+                        format!("{} has no parameter `{name}`", subtype.value),
+                    )
+                    .at(source.span)
+                    .suggest(name, known()),
+                );
+            } else if let Err(problem) = mapping::http_value(&source.value) {
                 self.findings
                     .push(Diagnostic::error("E0501", problem).at(source.span));
             }

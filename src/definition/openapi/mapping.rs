@@ -265,6 +265,14 @@ pub(super) fn http_response(target: &str, source: &str) -> Result<(), Problem> {
     http_source(operation, source, "response")
 }
 
+/// The value of a service action's parameter.
+pub(super) fn http_value(source: &str) -> Result<(), Problem> {
+    if source.is_empty() {
+        return Ok(());
+    }
+    http_source("overwrite", source, "request")
+}
+
 fn http_source(operation: &str, source: &str, side: &str) -> Result<(), Problem> {
     if operation == "remove" {
         return if matches!(source, "" | "''") {

@@ -91,6 +91,7 @@ pub fn read_node(
         validators: IndexMap::new(),
         default_validator: None,
         consumes: Vec::new(),
+        own_definitions: None,
         said: Vec::new(),
     };
     Some(reader.document(settings, span))
@@ -189,6 +190,8 @@ struct Reader<'a, 'f> {
     default_validator: Option<RequestValidator>,
     /// OpenAPI 2.0: media types of bodies, where an operation names none.
     consumes: Vec<String>,
+    /// `definitions` inside the schema that is being read.
+    own_definitions: Option<&'a Node>,
     /// Codes of the notes that are given once for a document.
     said: Vec<&'static str>,
 }

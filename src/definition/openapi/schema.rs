@@ -36,6 +36,7 @@ impl<'a> Reader<'a, '_> {
     /// another file is replaced by what stands there.
     pub(super) fn schema(&mut self, node: &'a Node) -> Json {
         let home = self.documents.root().span.file;
+        self.own_definitions = node.get("definitions");
         self.schema_within(node, home, &mut Vec::new())
     }
 
@@ -64,6 +65,22 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
+    /// Whether AWS finds a model by `#/definitions/NAME` where the document has
+    /// none of that address: among the schema's own definitions, the components
+    /// of OpenAPI 3, or the two models that every REST API has.
+    fn is_known_model(&self, reference: &str) -> bool {
+        let Some(name) = reference.strip_prefix("#/definitions/") else {
+            return false;
+        };
+        let name = name.split('/').next().unwrap_or_default();
+        let components = get(self.root, "components").and_then(|node| node.get("schemas"));
+        [self.own_definitions, components]
+            .into_iter()
+            .flatten()
+            .any(|models| models.get(name).is_some())
+            || self.is_rest() && ["Empty", "Error"].contains(&name)
+    }
+
     /// What a `$ref` to or in another file stands for; `None` for one that stays as it is.
     fn reference(
         &mut self,
@@ -79,6 +96,7 @@ impl<'a> Reader<'a, '_> {
         let local = reference.starts_with('#') && node.span.file == home;
         let target = match self.documents.find(reference, node.span.file) {
             Ok(target) => target,
+            Err(_) if self.is_known_model(reference) => return None,
             Err(problem) => {
                 if let Some(problem) = problem {
                     self.findings

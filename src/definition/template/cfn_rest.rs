@@ -5,6 +5,8 @@
 //!
 //! Source: CloudFormation template reference, "Amazon API Gateway".
 
+use std::cell::RefCell;
+
 use super::document::{self, INTEGRATION};
 use super::sam_api::push;
 use super::{Resource, Stack, Template, include, tree};
@@ -28,11 +30,21 @@ pub(super) fn read(stack: &Stack<'_>, sources: &mut Sources, template: &mut Temp
             continue;
         };
         stack.rest_properties(&mut body, &properties);
-        let api = RestApi { stack, id };
+        let api = RestApi {
+            stack,
+            id,
+            bare: RefCell::default(),
+        };
         api.write(&mut body);
+        let bare = api.bare.into_inner();
         prepend_base_path(&mut body, &properties);
         let api = stack.read_body(ApiKind::Rest, id, resource, &properties, body, sources);
-        if let Some(api) = api {
+        if let Some(mut api) = api {
+            for route in &mut api.routes {
+                if bare.contains(&(route.path.clone(), route.method.clone())) {
+                    route.integration = None;
+                }
+            }
             stack.stage_api(api, ApiKind::Rest, id, template);
         }
     }
@@ -175,6 +187,8 @@ impl Stack<'_> {
 struct RestApi<'a, 's> {
     stack: &'a Stack<'s>,
     id: &'a str,
+    /// Path and method of those without an integration.
+    bare: RefCell<Vec<(String, Option<String>)>>,
 }
 
 impl RestApi<'_, '_> {
@@ -311,6 +325,9 @@ impl RestApi<'_, '_> {
                 self.stack
                     .say(Diagnostic::warning("W0401", message).at(span));
                 // A document without one is refused; the route is there all the same.
+                let method = method.to_uppercase();
+                let method = (method != "ANY").then_some(method);
+                self.bare.borrow_mut().push((path.clone(), method));
                 let mock = tree::map([("type", tree::text("mock", span))], span);
                 tree::set(&mut operation, INTEGRATION, mock);
             }

@@ -13,8 +13,7 @@
 //! User code never runs inside the gateway's process. An invocation that has begun
 //! runs to its end or its timeout, whether or not its caller still waits.
 //!
-//! Not here yet: layers, extensions, response streaming (results are put together),
-//! retries of events, debugging.
+//! Not here yet: layers, extensions, retries of events, debugging.
 
 mod bootstrap;
 mod environment;
@@ -40,6 +39,7 @@ use tokio::sync::oneshot;
 
 pub use log_lines::TARGET as LOG_TARGET;
 
+use super::streaming::Sink;
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::{Clock, FunctionArn, id};
 use crate::model::settings::FunctionSettings;
@@ -163,6 +163,15 @@ impl LocalFunction {
     /// The function could not be called at all; when it ran and failed, that is an
     /// [`Outcome`] with `function_error`.
     pub async fn invoke(&self, invocation: Invocation) -> Result<Outcome, InvokeError> {
+        self.invoke_into(invocation, None).await
+    }
+
+    /// Calls it; a result in the streaming mode goes into `sink` in pieces.
+    pub(in crate::function) async fn invoke_into(
+        &self,
+        invocation: Invocation,
+        sink: Option<Sink>,
+    ) -> Result<Outcome, InvokeError> {
         let function = &self.pool.function;
         let is_event = invocation.invocation_type == InvocationType::Event;
         let limit = if is_event {
@@ -201,6 +210,7 @@ impl LocalFunction {
                 .client_context
                 .map(|encoded| self.client_context(&encoded))
                 .transpose()?,
+            sink,
             reply: (!is_event).then_some(reply),
         };
         self.pool.submit(job)?;

@@ -26,6 +26,7 @@ use super::launch::{self, Launch};
 use super::log_lines::{Mark, Marks, Report};
 use super::table::{Delivery, Entry, Job, Life, Phase, ProcessId, Table};
 use super::{Function, failure, process};
+use crate::function::streaming::Sink;
 use crate::function::{InvokeError, Outcome};
 
 /// Calls of one function at once when it has no reserved concurrency; the
@@ -288,6 +289,15 @@ impl Pool {
             Some(Phase::Running { job, .. }) if *job.request_id == *request_id => Ok(()),
             Some(Phase::Starting { .. } | Phase::Failed { .. }) => Err(Refusal::OutOfTurn),
             _ => Err(Refusal::WrongId),
+        }
+    }
+
+    /// Where the pieces of the answer to `request_id` go, if they are wanted one by one.
+    pub(super) fn sink(&self, id: ProcessId, request_id: &str) -> Option<Sink> {
+        let table = self.lock();
+        match table.entries.get(&id).map(|entry| &entry.phase) {
+            Some(Phase::Running { job, .. }) if *job.request_id == *request_id => job.sink.clone(),
+            _ => None,
         }
     }
 

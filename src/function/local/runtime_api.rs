@@ -4,8 +4,8 @@
 //! process calls; it may use any number of connections. States and refusals follow
 //! AWS's emulator, so that a faulty custom runtime fails here as it does at AWS.
 //!
-//! A result in the streaming mode is put together and passed on whole; its trailers
-//! are read for the error they may carry.
+//! A result in the streaming mode is passed on piece by piece to a caller that asks
+//! for it, and put together for others; its trailers are read for the error they may carry.
 //!
 //! Source: Lambda developer guide, "Using the Lambda runtime API for custom
 //! runtimes", and aws-lambda-runtime-interface-emulator.
@@ -30,6 +30,7 @@ use super::failure;
 use super::pool::{Pool, Refusal, Turn};
 use super::table::{Delivery, ProcessId};
 use crate::function::Outcome;
+use crate::function::streaming::Sink;
 
 /// Largest result in bytes: 6 MiB and 100 bytes, as in AWS's emulator.
 const LONGEST_RESULT: usize = 6 * 1024 * 1024 + 100;
@@ -47,6 +48,9 @@ const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
 const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
 const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
+
+/// What an error behind the data of a streamed result begins with.
+const BEHIND_DATA: &[u8] = b"Lambda-Runtime-Function-Error-Type:";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -239,6 +243,9 @@ async fn response(
             );
         }
     };
+    if is_streaming && let Some(sink) = pool.sink(id, request_id) {
+        return pass_on(pool, id, request_id, body, sink).await;
+    }
     match read(body, LONGEST_RESULT).await {
         Ok(Read::Whole(payload, trailers)) => {
             let outcome = if is_streaming {
@@ -273,6 +280,55 @@ async fn response(
             )
         }
     }
+}
+
+/// Passes a result in the streaming mode on, piece by piece.
+async fn pass_on(
+    pool: &Arc<Pool>,
+    id: ProcessId,
+    request_id: &str,
+    mut body: Incoming,
+    sink: Sink,
+) -> Answer {
+    let mut trailers = None;
+    let mut behind = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            let message = "The response of the function was cut off";
+            let outcome = failure::typed("Runtime.TruncatedResponse", message);
+            pool.complete(id, request_id, outcome);
+            return complaint(
+                StatusCode::BAD_REQUEST,
+                "TruncatedHTTPRequest",
+                "HTTP request is truncated",
+            );
+        };
+        match frame.into_data() {
+            Ok(mut data) => {
+                // Rust's client writes an error behind the data, in a piece of its own.
+                if let Some(start) = memchr::memmem::find(&data, BEHIND_DATA) {
+                    behind = data.split_off(start);
+                }
+                if !data.is_empty() {
+                    // A reader that went away: the function still ends in its own time.
+                    let _ = sink.send(data).await;
+                }
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    let outcome = match streamed(behind, trailers) {
+        Outcome {
+            function_error: None,
+            ..
+        } => Outcome {
+            status: 200,
+            payload: Bytes::new(),
+            function_error: None,
+        },
+        failed => failed,
+    };
+    accepted(pool.complete(id, request_id, outcome))
 }
 
 async fn error(
@@ -311,7 +367,6 @@ async fn read_error(body: Incoming) -> Bytes {
 /// An error after the first bytes comes as trailers; the client of Rust's
 /// lambda_runtime writes them behind the data instead.
 fn streamed(mut payload: Bytes, trailers: Option<HeaderMap>) -> Outcome {
-    const BEHIND_DATA: &[u8] = b"Lambda-Runtime-Function-Error-Type:";
     let mut error = trailers.and_then(|trailers| trailers.get(ERROR_BODY).cloned());
     let mut has_error = error.is_some();
     if let Some(start) = memchr::memmem::rfind(&payload, BEHIND_DATA) {

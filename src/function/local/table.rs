@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::log_lines::Marks;
+use crate::function::streaming::Sink;
 use crate::function::{InvokeError, Outcome};
 
 /// What a caller waits for.
@@ -25,6 +26,8 @@ pub(super) struct Job {
     pub(super) arn: HeaderValue,
     pub(super) trace_id: Option<HeaderValue>,
     pub(super) client_context: Option<HeaderValue>,
+    /// Where the pieces of a result in the streaming mode go; without one they are put together.
+    pub(super) sink: Option<Sink>,
     /// Nobody waits for the result of an `Event` invocation.
     pub(super) reply: Option<oneshot::Sender<Reply>>,
 }

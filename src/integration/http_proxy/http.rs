@@ -7,10 +7,22 @@ use ::http::Method;
 use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::super::header_rules::{connection_options, is_hop_header};
-use super::super::uri::{UriTemplate, Value};
+use super::super::http_mapping::{RequestMapping, ResponseMapping};
+use super::super::uri::{AddedPath, UriTemplate, Value};
 use super::super::{Answer, IntegrationError, RequestBody};
 use super::{Connection, method_towards};
 use crate::event::Exchange;
+
+/// Which of the request's paths an integration adds to its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddedToAddress {
+    /// None: the address has variables for it, if it wants it.
+    Nothing,
+    /// The `$default` route: the path without the stage.
+    Path,
+    /// A private integration: "the stage's name is part of the path that is sent".
+    PathWithStage,
+}
 
 /// A compiled `http_proxy` integration of an HTTP API.
 #[derive(Debug)]
@@ -21,8 +33,12 @@ pub struct HttpProxy {
     pub uri: UriTemplate,
     /// `None` repeats the client's method.
     pub method: Option<Method>,
-    /// The `$default` route adds the request's path to the address.
-    pub add_path: bool,
+    /// Which of the request's paths is added to the address.
+    pub adds: AddedToAddress,
+    /// `requestParameters`.
+    pub mapping: RequestMapping,
+    /// `responseParameters`.
+    pub response_mapping: ResponseMapping,
 }
 
 impl HttpProxy {
@@ -41,16 +57,24 @@ impl HttpProxy {
                 .path_parameter(name)
                 .map(|parameter| Value::Raw(parameter.raw.clone()))
         };
-        let path = self.add_path.then_some(exchange.path.as_str());
+        let whole = match &body {
+            RequestBody::Whole(bytes) => Some(bytes),
+            RequestBody::Streaming(_) => None,
+        };
+        let mapped = self.mapping.apply(exchange, whole);
+        let path = match (&mapped.path, self.adds) {
+            (Some(path), _) => AddedPath::Instead(path),
+            (None, AddedToAddress::Nothing) => AddedPath::None,
+            (None, AddedToAddress::Path) => AddedPath::After(&exchange.path),
+            (None, AddedToAddress::PathWithStage) => AddedPath::After(&exchange.path_with_stage),
+        };
+        let query = mapped.query(exchange.request.query.as_deref().unwrap_or_default());
         let uri = self
             .uri
-            .fill(
-                value,
-                path,
-                exchange.request.query.as_deref().unwrap_or_default(),
-            )
+            .fill_at(value, path, &query)
             .map_err(|error| IntegrationError::Configuration(error.to_string()))?;
-        let headers = passed_headers(exchange, &body);
+        let mut headers = passed_headers(exchange, &body);
+        mapped.put_headers(&mut headers)?;
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
         let mut response = self.connection.send(method, uri, headers, body).await?;
         let named: Vec<_> = response
@@ -78,8 +102,9 @@ impl HttpProxy {
         // Framing is made anew from the body.
         response.headers_mut().remove(CONTENT_LENGTH);
         Ok(Answer {
-            response,
+            response: self.response_mapping.apply(exchange, response).await?,
             with_trace_id: false,
+            streams: false,
         })
     }
 }

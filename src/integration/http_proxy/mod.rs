@@ -4,17 +4,21 @@
 //! timeout, and passing the body on as it comes.
 
 pub mod http;
+pub mod private;
 pub mod rest;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use ::http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use ::http::{Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use self::private::PrivateLink;
 use super::bounded_body::{BoundedBody, PAYLOAD_LIMIT};
-use super::client::{ClientError, HttpClient};
+use super::client::{ClientError, HttpClient, Trust};
+use super::lambda_stream::Timed;
 use super::{IntegrationError, RequestBody};
 use crate::base::Body;
 use crate::base::body::BodyFault;
@@ -28,6 +32,10 @@ pub struct Connection {
     pub timeout: Duration,
     /// `tlsConfig.insecureSkipVerification`.
     pub insecure: bool,
+    /// `tlsConfig.serverNameToVerify`: the name in the backend's certificate.
+    pub server_name: Option<String>,
+    /// `connectionType: VPC_LINK`: where the backend is instead of at the address.
+    pub link: Option<Arc<PrivateLink>>,
     /// `responseTransferMode: STREAM`: no bound on the answer's bytes.
     pub stream: bool,
 }
@@ -60,18 +68,46 @@ impl Connection {
                 .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         *request.method_mut() = method;
-        *request.uri_mut() = uri;
+        *request.uri_mut() = self.direct(uri, request.headers_mut())?;
         let deadline = Instant::now() + self.timeout;
-        let answer =
-            match tokio::time::timeout_at(deadline, self.client.send(request, self.insecure)).await
-            {
-                Err(_) => return Err(IntegrationError::Timeout(self.timeout)),
-                Ok(Err(error)) => return Err(own_fault(error)),
-                Ok(Ok(answer)) => answer,
-            };
+        let answer = match tokio::time::timeout_at(
+            deadline,
+            self.client.send(request, self.trust()),
+        )
+        .await
+        {
+            Err(_) => return Err(IntegrationError::Timeout(self.timeout)),
+            Ok(Err(error)) => return Err(own_fault(error)),
+            Ok(Ok(answer)) => answer,
+        };
         let (parts, incoming) = answer.into_parts();
         let body = self.answer_body(incoming, deadline)?;
         Ok(Response::from_parts(parts, body))
+    }
+
+    /// The address behind the VPC link, where there is one.
+    fn direct(&self, uri: Uri, headers: &mut HeaderMap) -> Result<Uri, IntegrationError> {
+        let Some(link) = &self.link else {
+            return Ok(uri);
+        };
+        let host = uri
+            .authority()
+            .filter(|_| link.keeps_host && !headers.contains_key(HOST))
+            .and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+        if let Some(host) = host {
+            headers.insert(HOST, host);
+        }
+        link.direct(&uri).ok_or_else(|| {
+            IntegrationError::Configuration(format!("`{uri}` has no path for the VPC link"))
+        })
+    }
+
+    fn trust(&self) -> Trust<'_> {
+        match &self.server_name {
+            _ if self.insecure => Trust::Anyone,
+            Some(name) => Trust::Name(name),
+            None => Trust::Host,
+        }
     }
 
     fn answer_body(&self, incoming: Incoming, deadline: Instant) -> Result<Body, IntegrationError> {
@@ -80,7 +116,7 @@ impl Connection {
             return Ok(Body::Empty);
         }
         if self.stream {
-            return Ok(Body::Incoming(incoming));
+            return Ok(Body::stream(Timed::new(Body::Incoming(incoming))));
         }
         if hint.lower() > PAYLOAD_LIMIT as u64 {
             return Err(IntegrationError::AnswerTooLarge(hint.lower()));

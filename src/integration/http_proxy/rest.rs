@@ -6,9 +6,11 @@
 
 use std::fmt::Write;
 
-use ::http::header::{HeaderMap, HeaderName, HeaderValue};
+use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use ::http::{Method, Response};
 
+use super::super::bounded_body::{BoundError, PAYLOAD_LIMIT, read_whole};
+use super::super::content_handling::{convert_request, convert_response, passes};
 use super::super::header_rules::{
     Backend, add_response_header, connection_options, is_dropped_request_header,
 };
@@ -18,6 +20,8 @@ use super::super::{Answer, IntegrationError, RequestBody};
 use super::{Connection, method_towards};
 use crate::base::Body;
 use crate::event::Exchange;
+use crate::event::media_type::first_accepted;
+use crate::model::ContentHandling;
 
 /// A compiled `http_proxy` integration of a REST API.
 #[derive(Debug)]
@@ -30,9 +34,18 @@ pub struct HttpProxy {
     pub method: Option<Method>,
     /// `requestParameters`.
     pub mapping: RequestMapping,
+    /// `contentHandling` of the request.
+    pub content_handling: Option<ContentHandling>,
 }
 
 impl HttpProxy {
+    /// Whether a request's body can go on as it comes: text must be seen whole,
+    /// since what is not UTF-8 in it becomes U+FFFD.
+    pub fn takes_streams(&self, exchange: &Exchange<'_>) -> bool {
+        let converted = self.content_handling == Some(ContentHandling::ConvertToText);
+        is_binary_request(exchange) && !converted && !self.mapping.needs_body()
+    }
+
     /// Sends the request on.
     ///
     /// # Errors
@@ -49,6 +62,14 @@ impl HttpProxy {
             RequestBody::Streaming(_) => None,
         };
         let mapped = self.mapping.apply(exchange, whole)?;
+        let body = match body {
+            RequestBody::Whole(bytes) => RequestBody::Whole(convert_request(
+                bytes,
+                is_binary_request(exchange),
+                self.content_handling,
+            )?),
+            streaming @ RequestBody::Streaming(_) => streaming,
+        };
         let query = passed_query(exchange, &mapped.query);
         let uri = self
             .uri
@@ -58,12 +79,69 @@ impl HttpProxy {
         gateway_headers(exchange, &mut headers);
         mapped.put_headers(&mut headers, Backend::HttpProxy)?;
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
+        let shown = match &body {
+            RequestBody::Whole(bytes) => Some(&bytes[..]),
+            RequestBody::Streaming(_) => None,
+        };
+        let sent = exchange.log.sending(&uri.to_string(), &headers, shown);
         let answer = self.connection.send(method, uri, headers, body).await?;
+        exchange
+            .log
+            .received(sent, answer.status().as_u16(), answer.headers(), None);
         Ok(Answer {
-            response: client_answer(answer),
+            response: self.converted(exchange, client_answer(answer)).await?,
             with_trace_id: false,
+            streams: self.connection.stream,
         })
     }
+}
+
+impl HttpProxy {
+    /// The answer between text and bytes, by its type and what the client accepts.
+    /// One that streams, or that went through a coding, passes as it is.
+    async fn converted(
+        &self,
+        exchange: &Exchange<'_>,
+        response: Response<Body>,
+    ) -> Result<Response<Body>, IntegrationError> {
+        let types = &exchange.api.binary_media_types;
+        let of_answer = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let binary = types.contains(of_answer);
+        let accept = exchange.headers().last("accept");
+        let accepts_binary = types.contains(accept.as_deref().map(first_accepted));
+        let coded = response.headers().contains_key(CONTENT_ENCODING);
+        if self.connection.stream
+            || coded
+            || passes(binary, accepts_binary)
+            || matches!(response.body(), Body::Empty)
+        {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let whole = read_whole(body, PAYLOAD_LIMIT).await.map_err(|error| {
+            match error.downcast_ref::<BoundError>() {
+                Some(BoundError::TooLarge(limit)) => {
+                    IntegrationError::AnswerTooLarge(*limit as u64)
+                }
+                Some(BoundError::TooSlow) => IntegrationError::Timeout(self.connection.timeout),
+                None => IntegrationError::BrokenAnswer(error.to_string()),
+            }
+        })?;
+        let converted = convert_response(whole, binary, accepts_binary, None)?;
+        Ok(Response::from_parts(parts, converted.into()))
+    }
+}
+
+/// Whether the request's type is a binary media type of the API.
+fn is_binary_request(exchange: &Exchange<'_>) -> bool {
+    let content_type = exchange.headers().last("content-type");
+    exchange
+        .api
+        .binary_media_types
+        .contains(content_type.as_deref())
 }
 
 /// The client's query as sent, less the parameters that a mapping sets, and the mapped ones.

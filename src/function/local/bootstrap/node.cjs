@@ -10,6 +10,7 @@
   const fs = require('fs');
   const util = require('util');
   const { createRequire } = require('module');
+  const require_ = require;
   const { pathToFileURL } = require('url');
 
   // `node -e` leaves these in the global scope, where a module would not expect them.
@@ -211,6 +212,93 @@
     return handler;
   }
 
+  // --- results in pieces -----------------------------------------------------
+
+  const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+  globalThis.awslambda = {
+    ...globalThis.awslambda,
+    streamifyResponse(handler) {
+      handler[STREAMING] = 'response';
+      return handler;
+    },
+    HttpResponseStream: {
+      from(stream, metadata) {
+        stream.setContentType('application/vnd.awslambda.http-integration-response');
+        stream._onBeforeFirstWrite = (write) => {
+          write(JSON.stringify(metadata));
+          // What ends the metadata.
+          write(Buffer.alloc(8));
+        };
+        return stream;
+      },
+    },
+  };
+
+  // A stream whose content is the result of call `id`; a connection of its own
+  // carries it, as with AWS's client. `done` is called once it was taken.
+  function responseStream(id, done) {
+    const side = net.connect({ host, port: Number(port), noDelay: true });
+    let type = 'application/octet-stream';
+    let began = false;
+    let over = false;
+    const finish = () => {
+      if (over) return;
+      over = true;
+      side.destroy();
+      done();
+    };
+    // The answer is small: its first bytes say that everything was read.
+    side.on('data', finish);
+    side.on('close', finish);
+    side.on('error', finish);
+    const chunk = (data, after) => {
+      const bytes = Buffer.isBuffer(data) ? data : Buffer.from(data);
+      if (bytes.length === 0) {
+        if (after) after();
+        return;
+      }
+      side.write(`${bytes.length.toString(16)}\r\n`);
+      side.write(bytes);
+      side.write('\r\n', after);
+    };
+    const begin = () => {
+      if (began) return;
+      began = true;
+      side.write(`POST ${BASE}invocation/${id}/response HTTP/1.1\r\nHost: ${host}\r\n`
+        + `Content-Type: ${type}\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n`
+        + 'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n'
+        + 'Transfer-Encoding: chunked\r\n\r\n');
+      if (typeof stream._onBeforeFirstWrite === 'function') stream._onBeforeFirstWrite((data) => chunk(data));
+    };
+    const stream = new (require_('stream').Writable)({
+      write(data, encoding, after) {
+        begin();
+        chunk(data, after);
+      },
+      final(after) {
+        begin();
+        side.write('0\r\n\r\n');
+        after();
+      },
+    });
+    stream.setContentType = (value) => { type = value; };
+    stream.isBegun = () => began;
+    stream.breakOff = (error) => {
+      const [body] = describeWithHeader(error);
+      const kind = String(describe(error).errorType).replace(/[^\x20-\x7e]/g, '?');
+      side.write(`0\r\nLambda-Runtime-Function-Error-Type: ${kind}\r\n`
+        + `Lambda-Runtime-Function-Error-Body: ${Buffer.from(body).toString('base64')}\r\n\r\n`);
+      stream.destroy();
+    };
+    stream.abandon = () => {
+      over = true;
+      side.destroy();
+      stream.destroy();
+    };
+    stream.on('error', () => {});
+    return stream;
+  }
+
   // --- calls -----------------------------------------------------------------
 
   // Before the handler is there: a module that waits for what never comes. 13 is Node's code for that.
@@ -320,6 +408,26 @@
         tenantId: headers['lambda-runtime-aws-tenant-id'],
         getRemainingTimeInMillis: () => deadline - Date.now(),
       });
+      if (handler[STREAMING] === 'response') {
+        const stream = responseStream(id, () => {
+          if (answered) return;
+          answered = true;
+          goOn(handler);
+        });
+        const failed = (error) => {
+          if (stream.isBegun()) {
+            stream.breakOff(error);
+          } else {
+            stream.abandon();
+            postError(error);
+          }
+        };
+        onUncaught = failed;
+        onRejection = failed;
+        onEmptyLoop = () => stream.end();
+        Promise.resolve(handler(JSON.parse(event.toString('utf8')), stream, context)).catch(failed);
+        return;
+      }
       const result = handler(JSON.parse(event.toString('utf8')), context, callback);
       if (result && typeof result.then === 'function') {
         result.then(context.succeed, context.fail).catch(context.fail);

@@ -1,0 +1,212 @@
+//! Execution logs: begun where a method's settings ask for one, ended with what
+//! the client got.
+//!
+//! Source: API Gateway developer guide, "Set up CloudWatch logging for REST APIs
+//! in API Gateway"; the lines as CloudWatch and the console show them.
+
+use http::Response;
+use tracing::{error, info};
+
+use super::rejection::Rejection;
+use crate::base::{Body, Clock};
+use crate::event::execution_log::{ExecutionLog, LogSettings, body_text, header_map, pairs};
+use crate::event::{Exchange, media_type};
+use crate::function::InvokeError;
+use crate::integration::{IntegrationError, RequestBody};
+use crate::plan::RoutePlan;
+
+/// What the whole log of a test shows.
+pub(super) const WHOLE: LogSettings = LogSettings {
+    info: true,
+    data: true,
+    longest: 1024 * 1024,
+};
+
+/// Begins the log of a request whose route is found.
+pub(super) fn begin(
+    route: &RoutePlan,
+    exchange: &mut Exchange<'_>,
+    clock: &Clock,
+    forced: Option<LogSettings>,
+) {
+    let Some(settings) = forced.or(route.logging) else {
+        return;
+    };
+    exchange.log = ExecutionLog::begin(clock.clone(), settings);
+    let log = &exchange.log;
+    if forced.is_none() {
+        log.say(|| format!("Extended Request Id: {}", exchange.extended_request_id));
+    }
+    log.say(|| format!("Starting execution for request: {}", exchange.request_id));
+    log.say(|| {
+        format!(
+            "HTTP Method: {}, Resource Path: {}",
+            exchange.request.method, exchange.path
+        )
+    });
+    log.data(|| {
+        let path = exchange
+            .path_parameters
+            .iter()
+            .map(|one| (one.name, one.value.as_str()));
+        format!("Method request path: {}", pairs(path))
+    });
+    log.data(|| {
+        format!(
+            "Method request query string: {}",
+            pairs(exchange.query().iter())
+        )
+    });
+    log.data(|| {
+        format!(
+            "Method request headers: {}",
+            pairs(exchange.headers().iter_text())
+        )
+    });
+}
+
+/// The body, once it is read.
+pub(super) fn body(exchange: &Exchange<'_>, body: &RequestBody) {
+    exchange.log.data(|| {
+        let shown = match body {
+            RequestBody::Whole(bytes) => Some(&bytes[..]),
+            RequestBody::Streaming(_) => None,
+        };
+        format!(
+            "Method request body before transformations: {}",
+            body_text(shown)
+        )
+    });
+}
+
+/// That the body fits its model.
+pub(super) fn valid(exchange: &Exchange<'_>) {
+    exchange.log.say(|| {
+        format!(
+            "Request validation succeeded for content type {}",
+            content_type(exchange)
+        )
+    });
+}
+
+fn content_type(exchange: &Exchange<'_>) -> String {
+    exchange
+        .headers()
+        .last("content-type")
+        .map(|value| media_type::essence(&value).to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "application/json".to_owned())
+}
+
+/// Why the gateway answers itself.
+pub(super) fn refused(exchange: &Exchange<'_>, rejection: &Rejection) {
+    exchange.log.fail(|| reason(exchange, rejection));
+}
+
+fn reason(exchange: &Exchange<'_>, rejection: &Rejection) -> String {
+    match rejection {
+        Rejection::InvalidBody(detail) => format!(
+            "Request body does not match model schema for content type {}: {detail}",
+            content_type(exchange)
+        ),
+        Rejection::MissingParameters(names) => {
+            format!(
+                "Missing required request parameters: [{}]",
+                names.join(", ")
+            )
+        }
+        Rejection::Integration(error) => match error {
+            IntegrationError::Timeout(_) => "Execution failed due to a timeout error".to_owned(),
+            IntegrationError::Network(_) | IntegrationError::BrokenAnswer(_) => format!(
+                "Execution failed due to an internal error: {}",
+                crate::function::chain(error)
+            ),
+            IntegrationError::FunctionFailed { detail, .. } => {
+                format!(
+                    "Lambda execution failed with status 200 due to customer function error: {detail}"
+                )
+            }
+            IntegrationError::MalformedAnswer { detail, .. } => format!(
+                "Execution failed due to configuration error: Malformed Lambda proxy response ({detail})"
+            ),
+            IntegrationError::Invoke(InvokeError::AccessDenied { detail, .. }) => format!(
+                "Execution failed due to configuration error: Invalid permissions on Lambda function ({detail})"
+            ),
+            IntegrationError::Configuration(reason) => {
+                format!("Execution failed due to configuration error: {reason}")
+            }
+            other => format!("Execution failed: {}", crate::function::chain(other)),
+        },
+        other => format!("Execution failed: {}", crate::function::chain(other)),
+    }
+}
+
+/// What the client gets, and the end of the log: it goes to the gateway's own log.
+pub(super) fn end(
+    exchange: &Exchange<'_>,
+    response: &Response<Body>,
+    refused: Option<&'static str>,
+    forced: bool,
+) {
+    let log = &exchange.log;
+    let body = match response.body() {
+        Body::Empty => Some(&[][..]),
+        Body::Full(bytes) => Some(&bytes[..]),
+        Body::Incoming(_) | Body::Stream(_) => None,
+    };
+    let status = response.status().as_u16();
+    match refused {
+        Some(response_type) => {
+            log.fail(|| {
+                format!("Gateway response type: {response_type} with status code: {status}")
+            });
+            log.data(|| format!("Gateway response body: {}", body_text(body)));
+            log.data(|| {
+                format!(
+                    "Gateway response headers: {}",
+                    header_map(response.headers())
+                )
+            });
+        }
+        None => {
+            log.data(|| {
+                format!(
+                    "Method response body after transformations: {}",
+                    body_text(body)
+                )
+            });
+            log.data(|| {
+                format!(
+                    "Method response headers: {}",
+                    header_map(response.headers())
+                )
+            });
+            log.say(|| "Successfully completed execution".to_owned());
+        }
+    }
+    log.say(|| format!("Method completed with status: {status}"));
+    if forced {
+        return;
+    }
+    let lines = log.lines();
+    if lines.is_empty() {
+        return;
+    }
+    let canary = match exchange.api.canary {
+        Some(canary) if canary.requested => "/Canary",
+        _ => "",
+    };
+    let group = format!(
+        "API-Gateway-Execution-Logs_{}/{}{canary}",
+        exchange.api.api_id, exchange.api.stage
+    );
+    let id = exchange.request_id.as_str();
+    for line in lines {
+        let (group, text) = (group.as_str(), line.text.as_str());
+        if line.failed {
+            error!(target: "tollgate::execution_log", group, "({id}) {text}");
+        } else {
+            info!(target: "tollgate::execution_log", group, "({id}) {text}");
+        }
+    }
+}
