@@ -16,8 +16,6 @@ use crate::model::{Stage, Throttle};
 pub(super) struct TemplateValues {
     /// For the reader.
     pub(super) options: Options,
-    /// `--env-vars`, or `env_vars` of `samconfig.toml`.
-    pub(super) environment: Option<EnvironmentFile>,
 }
 
 impl TemplateValues {
@@ -33,8 +31,8 @@ impl TemplateValues {
                 parameters: IndexMap::new(),
                 api: common.api.clone(),
                 stage: settings.stage_name.clone(),
+                environment: None,
             },
-            environment: None,
         };
         let folder = template.parent().unwrap_or(Path::new(""));
         let mut environment = None;
@@ -58,7 +56,7 @@ impl TemplateValues {
             let file = EnvironmentFile::read(&text).map_err(|problem| {
                 anyhow::anyhow!("in the file {} of --env-vars: {problem}", path.display())
             })?;
-            values.environment = Some(file);
+            values.options.environment = Some(file);
         }
         note_newer_build(template, notes);
         Ok(values)
@@ -122,7 +120,7 @@ pub(super) fn merge(
             settings.functions.insert(name.clone(), own);
         }
     }
-    if let Some(file) = &values.environment {
+    if let Some(file) = &values.options.environment {
         for (name, function) in &mut settings.functions {
             let logical_id = template.function_ids.get(name).map_or("", String::as_str);
             file.apply(&[logical_id, name], &mut function.environment);

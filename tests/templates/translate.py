@@ -288,7 +288,7 @@ def main():
     options = parser.parse_args()
     gateway = os.path.abspath(options.gateway)
     templates = options.templates or [
-        *sorted((HERE / "own").glob("*.yaml")),
+        *(path for path in sorted((HERE / "own").glob("*.yaml")) if not path.stem.endswith(".cfn")),
         *sorted(FIXTURES.glob("*/template.yaml")),
         HERE.parent.parent / "template.yaml",
     ]

@@ -226,7 +226,13 @@ impl Function<'_, '_> {
             .and_then(|node| self.stack.resolve_one_level(node))
             .and_then(|node| tree::get(&node, "Variables").cloned())
             .and_then(|node| self.stack.resolve_one_level(&node));
+        let function = self.stack.function_name(self.id);
         for (name, span, node) in variables.iter().flat_map(Node::entries) {
+            let file = self.stack.environment;
+            if let Some(value) = file.and_then(|file| file.value(&[self.id, &function], name)) {
+                environment.insert(name.to_owned(), value.to_owned());
+                continue;
+            }
             match self.stack.try_resolve(node) {
                 Ok(None) => {}
                 Ok(Some(Node {

@@ -43,15 +43,19 @@ impl EnvironmentFile {
         Ok(file)
     }
 
+    /// The value of a variable of a function that is known by any of these names.
+    pub fn value(&self, names: &[&str], variable: &str) -> Option<&str> {
+        let own = names.iter().find_map(|name| self.one.get(*name));
+        own.and_then(|own| own.get(variable))
+            .or_else(|| self.all.get(variable))
+            .map(String::as_str)
+    }
+
     /// Sets the declared variables of a function that is known by any of these names.
     pub fn apply(&self, names: &[&str], environment: &mut IndexMap<String, String>) {
-        let own = names.iter().find_map(|name| self.one.get(*name));
         for (name, value) in environment.iter_mut() {
-            if let Some(given) = own
-                .and_then(|own| own.get(name))
-                .or_else(|| self.all.get(name))
-            {
-                value.clone_from(given);
+            if let Some(given) = self.value(names, name) {
+                given.clone_into(value);
             }
         }
     }

@@ -110,6 +110,14 @@ impl Replace<'_> {
                 }
             }
         }
+        // The transform leaves no function that has nothing to fill: an event's path may be one.
+        let whole = match tree::intrinsic(node) {
+            Some(("Fn::Sub", text)) => text.as_str().filter(|text| !text.contains("${")),
+            _ => None,
+        };
+        if let Some(whole) = whole {
+            *node = tree::text(whole, node.span);
+        }
     }
 }
 
@@ -137,8 +145,8 @@ mod tests {
         assert_eq!(
             node.get("Resources").unwrap().to_json(),
             serde_json::json!({
-                "Ra1": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Fn::Sub": "t-a-1"}, "Name": "a-1"}},
-                "Rb": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Fn::Sub": "t-b"}, "Name": "b"}},
+                "Ra1": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "t-a-1", "Name": "a-1"}},
+                "Rb": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "t-b", "Name": "b"}},
                 "pq": {"Type": "T"},
             })
         );

@@ -62,6 +62,8 @@ pub struct Options {
     pub api: Option<String>,
     /// The stage of it that does.
     pub stage: Option<String>,
+    /// Variables of functions, in place of what the template says.
+    pub environment: Option<EnvironmentFile>,
 }
 
 /// What a template says.
@@ -130,6 +132,7 @@ pub fn read(
         generated: HashMap::new(),
         settings,
         given: &options.parameters,
+        environment: options.environment.as_ref(),
         first_api: None,
         findings: RefCell::new(found),
         budget: Cell::new(BUDGET),
@@ -188,6 +191,7 @@ pub(super) struct Stack<'s> {
     settings: &'s Settings,
     /// Values that were given by name.
     given: &'s IndexMap<String, String>,
+    environment: Option<&'s EnvironmentFile>,
     /// The API whose id may be configured.
     first_api: Option<String>,
     findings: RefCell<Diagnostics>,

@@ -4,6 +4,8 @@
 //! implicit APIs, events into API documents, then each API. What comes out is
 //! read like a template without the transform (`cfn_rest`, `cfn_v2`, `cfn_function`).
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use super::{Resource, Stack, document, globals, tree};
@@ -97,12 +99,21 @@ pub(super) fn transform(stack: &mut Stack<'_>, globals_section: Option<&Node>) {
         conditions,
         ..
     } = transform;
+    let order: HashMap<String, usize> = stack
+        .resources
+        .keys()
+        .enumerate()
+        .map(|(index, id)| (id.clone(), index))
+        .collect();
     stack
         .resources
         .retain(|_, resource| !is_replaced(&resource.kind));
     for (id, resource) in made {
         stack.resources.insert(id, resource);
     }
+    stack
+        .resources
+        .sort_by_key(|id, _| order.get(id).copied().unwrap_or(usize::MAX));
     stack.generated.extend(generated);
     stack.conditions.extend(conditions);
     stack.naming.borrow_mut().clear();

@@ -374,7 +374,12 @@ impl Transform<'_, '_> {
 
     /// Makes the plain resources of every API.
     pub(super) fn finish_apis(&mut self) {
-        let drafts = std::mem::take(&mut self.drafts);
+        let mut drafts = std::mem::take(&mut self.drafts);
+        // In the template's order, those without a place in it last.
+        drafts.sort_by_key(|id, draft| {
+            let place = self.stack.resources.get_index_of(id.as_str());
+            (place.unwrap_or(usize::MAX), draft.kind == ApiKind::Http)
+        });
         for (id, draft) in drafts {
             match draft.kind {
                 ApiKind::Rest => self.finish_rest(&id, draft),

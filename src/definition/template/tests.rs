@@ -29,6 +29,7 @@ pub(super) fn stack(yaml: &str) -> (Stack<'static>, Node) {
         generated: HashMap::new(),
         settings,
         given,
+        environment: None,
         first_api: None,
         findings: RefCell::new(findings),
         budget: Cell::new(BUDGET),
