@@ -13,8 +13,9 @@ use crate::model::ApiKind;
 /// Which definitions are read, and how.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
-    /// OpenAPI document (YAML or JSON); may be repeated. Without one, openapi.yaml, openapi.json
-    /// and openapi/*.yaml are looked for [env: TOLLGATE_DEFINITION, separated by `:`]
+    /// OpenAPI document, or SAM or CloudFormation template (YAML or JSON); may be repeated. Without
+    /// one, template.yaml, openapi.yaml and openapi/*.yaml are looked for [env: TOLLGATE_DEFINITION,
+    /// separated by `:`]
     #[arg(value_name = "DEFINITION")]
     pub definitions: Vec<PathBuf>,
 
@@ -45,6 +46,28 @@ pub struct Common {
     /// File of NAME=VALUE lines: environment variables for local functions
     #[arg(long, value_name = "FILE", env = "TOLLGATE_ENV_FILE")]
     pub env_file: Option<PathBuf>,
+
+    /// Values of a template's parameters, as SAM and CloudFormation take them: `A=1 B=two` or
+    /// `ParameterKey=A,ParameterValue=1`
+    #[arg(
+        long,
+        value_name = "K=V",
+        num_args = 1..,
+        env = "TOLLGATE_PARAMETER_OVERRIDES"
+    )]
+    pub parameter_overrides: Vec<String>,
+
+    /// SAM's JSON file of environment variables for a template's functions
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_ENV_VARS")]
+    pub env_vars: Option<PathBuf>,
+
+    /// Environment of samconfig.toml whose parameter_overrides and env_vars are taken
+    #[arg(long, value_name = "NAME", env = "TOLLGATE_CONFIG_ENV")]
+    pub config_env: Option<String>,
+
+    /// Logical id of the template's API that answers at the bare address [default: the first]
+    #[arg(long, value_name = "LOGICAL_ID", env = "TOLLGATE_API")]
+    pub api: Option<String>,
 
     /// Serve although something is not supported yet; routes whose protection cannot be built answer 500
     #[arg(long, env = "TOLLGATE_LENIENT")]

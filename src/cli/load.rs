@@ -7,18 +7,28 @@ use indexmap::IndexMap;
 use serde_json::{Value as Json, json};
 
 use super::common::{Common, Origin};
+use super::template::{self as templates, TemplateValues};
 use crate::base::id::stable_id;
 use crate::definition::openapi;
 use crate::definition::settings::{self, Configuration};
+use crate::definition::template::{self, InlineCode, WebSocketApi};
 use crate::model::settings::{FunctionPlace, IamUserSettings, Settings};
 use crate::model::{Api, ApiKind};
-use crate::source::{Diagnostics, Sources, Span};
+use crate::source::{Diagnostics, Node, Sources, Span};
 
 /// Everything that was read, and what was found on the way.
 #[derive(Debug)]
 pub struct Loaded {
     /// The APIs, in the order of their definitions; whole only without errors among the findings.
     pub apis: Vec<Api>,
+    /// WebSocket APIs of templates, which are listed and not served.
+    pub websocket_apis: Vec<WebSocketApi>,
+    /// By function name: its logical id in a template.
+    pub function_ids: IndexMap<String, String>,
+    /// The folder of each API's definition.
+    pub directories: Vec<PathBuf>,
+    /// Code that stands in templates.
+    pub inline_code: Vec<InlineCode>,
     /// The settings: flags over variables over the configuration file over defaults.
     pub settings: Settings,
     /// The files.
@@ -91,55 +101,105 @@ pub fn load(common: &Common) -> Result<Loaded> {
         mut settings,
         given,
     } = configuration;
-    overrule(&mut settings, common)?;
+    overrule(&mut settings, common);
     if settings.iam_users.is_none() {
         settings.iam_users = own_iam_user(&settings.account_id);
     }
-    let mut apis: Vec<Api> = Vec::new();
-    for (index, path) in definitions.iter().enumerate() {
-        let file = match sources.add_path(path) {
-            Ok(file) => file,
-            Err(problem) if problem.code == "E0001" => return Err(refusal(&problem)),
-            Err(problem) => {
-                diagnostics.push(problem);
-                continue;
-            }
-        };
-        let Some(mut api) = openapi::read(&mut sources, file, &settings, &mut diagnostics) else {
-            continue;
-        };
-        if index > 0 {
-            // The configured id is the first API's.
-            api.id = stable_id(&api.title);
-        }
-        if apis.iter().any(|known| known.id == api.id) {
-            api.id = stable_id(&format!("{} {}", api.title, path.display()));
-        }
-        apis.push(api);
-    }
-    if common.lenient {
-        diagnostics.lenient();
-    }
-    diagnostics.sort();
-    let effective = effective(
-        common,
-        &settings,
-        given,
-        &apis,
-        &definitions,
-        origin,
-        &config,
-    );
-    Ok(Loaded {
-        apis,
+    let mut loaded = Loaded {
+        apis: Vec::new(),
+        websocket_apis: Vec::new(),
+        function_ids: IndexMap::new(),
+        directories: Vec::new(),
+        inline_code: Vec::new(),
         settings,
         sources,
         diagnostics,
         definitions,
         config,
         notes,
-        effective,
-    })
+        effective: Vec::new(),
+    };
+    for path in loaded.definitions.clone() {
+        loaded.add(&path, common)?;
+    }
+    set_environment(&mut loaded.settings, common)?;
+    if common.lenient {
+        loaded.diagnostics.lenient();
+    }
+    loaded.diagnostics.sort();
+    loaded.effective = effective(
+        common,
+        &loaded.settings,
+        given,
+        &loaded.apis,
+        &loaded.definitions,
+        origin,
+        &loaded.config,
+    );
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Reads one more definition.
+    fn add(&mut self, path: &Path, common: &Common) -> Result<()> {
+        let file = match self.sources.add_path(path) {
+            Ok(file) => file,
+            Err(problem) if problem.code == "E0001" => return Err(refusal(&problem)),
+            Err(problem) => {
+                self.diagnostics.push(problem);
+                return Ok(());
+            }
+        };
+        let Some(root) = self.sources.load(file, &mut self.diagnostics) else {
+            return Ok(());
+        };
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let apis = if template::is_template(&root) {
+            self.add_template(path, root, common)?
+        } else {
+            let api = openapi::read_node(
+                &mut self.sources,
+                root,
+                &self.settings,
+                &mut self.diagnostics,
+            );
+            let mut apis: Vec<Api> = api.into_iter().collect();
+            if let (false, Some(api)) = (self.apis.is_empty(), apis.first_mut()) {
+                // The configured id is the first API's.
+                api.id = stable_id(&api.title);
+            }
+            apis
+        };
+        for mut api in apis {
+            let twin = self
+                .apis
+                .iter()
+                .any(|known| known.id == api.id && known.logical_id != api.logical_id);
+            if twin {
+                api.id = stable_id(&format!("{} {}", api.title, path.display()));
+            }
+            self.apis.push(api);
+            self.directories.push(folder.clone());
+        }
+        Ok(())
+    }
+
+    fn add_template(&mut self, path: &Path, root: Node, common: &Common) -> Result<Vec<Api>> {
+        let values = TemplateValues::read(common, path, &self.settings, &mut self.notes)?;
+        let mut read = template::read(
+            &mut self.sources,
+            root,
+            &values.options,
+            &self.settings,
+            &mut self.diagnostics,
+        );
+        self.notes.append(&mut read.notes);
+        templates::merge(&mut self.settings, &mut read, &values, &mut self.notes);
+        self.websocket_apis.append(&mut read.websocket_apis);
+        self.function_ids.extend(read.function_ids);
+        self.inline_code.append(&mut read.inline_code);
+        Ok(read.apis)
+    }
 }
 
 /// A finding about a file as an error of the program.
@@ -162,7 +222,14 @@ fn definitions(common: &Common) -> Result<(Vec<PathBuf>, Origin)> {
         let origin = Origin::Environment("TOLLGATE_DEFINITION".to_owned());
         return Ok((std::env::split_paths(&named).collect(), origin));
     }
-    let single = ["openapi.yaml", "openapi.yml", "openapi.json"];
+    let single = [
+        "template.yaml",
+        "template.yml",
+        "template.json",
+        "openapi.yaml",
+        "openapi.yml",
+        "openapi.json",
+    ];
     if let Some(found) = single.iter().map(Path::new).find(|path| path.is_file()) {
         return Ok((vec![found.to_owned()], Origin::Default));
     }
@@ -182,7 +249,7 @@ fn definitions(common: &Common) -> Result<(Vec<PathBuf>, Origin)> {
     found.sort();
     if found.is_empty() {
         bail!(
-            "no definition: there is neither openapi.yaml, openapi.json nor openapi/*.yaml here; name one, as in `tollgate serve api.yaml`"
+            "no definition: there is neither template.yaml, openapi.yaml nor openapi/*.yaml here; name one, as in `tollgate serve api.yaml`"
         );
     }
     Ok((found, Origin::Default))
@@ -205,7 +272,7 @@ fn config(common: &Common, definitions: &[PathBuf]) -> Option<PathBuf> {
 }
 
 /// Puts flags and variables over the configuration.
-fn overrule(settings: &mut Settings, common: &Common) -> Result<()> {
+fn overrule(settings: &mut Settings, common: &Common) {
     if let Some(region) = &common.region {
         settings.region.clone_from(region);
     }
@@ -218,6 +285,10 @@ fn overrule(settings: &mut Settings, common: &Common) -> Result<()> {
     for (name, value) in common.stage_variables.iter().flat_map(|some| &some.0) {
         settings.stage.variables.insert(name.clone(), value.clone());
     }
+}
+
+/// Gives local functions the variables of `--env-file` that they do not have.
+fn set_environment(settings: &mut Settings, common: &Common) -> Result<()> {
     if let Some(path) = &common.env_file {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the file {} of --env-file", path.display()))?;
@@ -323,7 +394,7 @@ fn effective(
     add("apiId", words(&ids), None);
     let stages: Vec<String> = apis
         .iter()
-        .map(|api| settings::stage_of(settings, api.kind).name)
+        .map(|api| settings::stage_of(settings, api).name)
         .collect();
     add("stage.name", words(&stages), flag("stage"));
     let variables_origin = flag("stage_variables");
@@ -352,6 +423,13 @@ fn effective(
         ),
         flag("env_file"),
     );
+    if common.origins.get("parameter_overrides").is_some() {
+        add(
+            "parameterOverrides",
+            json!(common.parameter_overrides),
+            flag("parameter_overrides"),
+        );
+    }
     add("lenient", json!(common.lenient), flag("lenient"));
     // What only the file can say.
     list.extend(given.into_iter().map(|(key, value)| Effective {

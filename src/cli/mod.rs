@@ -13,6 +13,7 @@ mod render;
 pub mod routes;
 mod serve;
 mod signals;
+mod template;
 mod test_invoke;
 mod usage;
 

@@ -4,15 +4,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use indexmap::IndexMap;
 use serde_json::{Map, Value as Json, json};
 
-use super::{Common, load, print};
+use super::{Common, Loaded, load, print};
 use crate::base::FunctionArn;
 use crate::definition::settings::stage_of;
-use crate::model::settings::Settings;
+use crate::definition::template::{WebSocketApi, WebSocketAuthorizer};
 use crate::model::{
     Api, ApiKind, Authorization, AuthorizerKind, Integration, IntegrationKind, ParameterLocation,
-    Route, Spanned, Stage,
+    Route, Stage,
 };
 use crate::source::Severity;
 
@@ -35,13 +36,15 @@ impl Routes {
     ///
     /// Where there is nothing to read.
     pub(super) fn run(self) -> Result<ExitCode> {
-        let loaded = load(&self.common)?;
+        let mut loaded = load(&self.common)?;
         loaded.say_notes();
+        // What is not served yet is listed all the same.
+        loaded.diagnostics.lenient();
         if loaded.say_findings(Severity::Error) {
             return Ok(ExitCode::from(1));
         }
         let text = if self.json {
-            format!("{:#}\n", json_of(&loaded.apis, &loaded.settings))
+            format!("{:#}\n", json_of(&loaded))
         } else {
             table(&loaded.apis)
         };
@@ -54,8 +57,13 @@ impl Routes {
 /// with several APIs, each begins with its title.
 pub fn table(apis: &[Api]) -> String {
     let mut text = String::new();
+    let several = apis.iter().any(|api| api.id != apis[0].id);
     for (index, api) in apis.iter().enumerate() {
-        if apis.len() > 1 {
+        // Of an API with several stages once.
+        if apis[..index].iter().any(|other| other.id == api.id) {
+            continue;
+        }
+        if several {
             if index > 0 {
                 text.push('\n');
             }
@@ -189,129 +197,201 @@ fn function_of(uri: &str) -> Option<(String, Option<String>)> {
 /// The routes of every API and its stage as JSON: a list by API, stage, path and method.
 ///
 /// Keys that do not apply are left out.
-pub fn json_of(apis: &[Api], settings: &Settings) -> Json {
+pub fn json_of(loaded: &Loaded) -> Json {
     let mut rows: Vec<([String; 4], Json)> = Vec::new();
-    for api in apis {
-        let stage = stage_of(settings, api.kind);
+    for api in &loaded.apis {
+        let stage = stage_of(&loaded.settings, api);
+        let listing = Listing {
+            api,
+            stage: &stage,
+            function_ids: &loaded.function_ids,
+        };
         for route in &api.routes {
-            let object = route_object(api, route, &stage);
             let key = [
-                api.title.clone(),
+                listing.name().to_owned(),
                 stage.name.clone(),
                 route.path.clone(),
                 route.method.clone().unwrap_or_else(|| "ANY".to_owned()),
             ];
-            rows.push((key, Json::Object(object)));
+            rows.push((key, Json::Object(listing.route_object(route))));
         }
+    }
+    for api in &loaded.websocket_apis {
+        websocket_rows(api, &loaded.function_ids, &mut rows);
     }
     rows.sort_by(|(a, _), (b, _)| a.cmp(b));
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-fn route_object(api: &Api, route: &Route, stage: &Stage) -> Map<String, Json> {
-    let mut object = Map::new();
-    let mut put = |key: &str, value: Json| {
-        object.insert(key.to_owned(), value);
-    };
-    let is_rest = api.kind == ApiKind::Rest;
-    put("api", json!(api.title));
-    put("type", json!(if is_rest { "REST" } else { "HTTP" }));
-    put("stage", json!(stage.name));
-    if !stage.variables.is_empty() {
-        put("stageVariables", super::load::texts(&stage.variables));
+/// One API and stage on the way to JSON.
+struct Listing<'l> {
+    api: &'l Api,
+    stage: &'l Stage,
+    function_ids: &'l IndexMap<String, String>,
+}
+
+impl Listing<'_> {
+    /// What the API is called: its logical id in a template, else its title.
+    fn name(&self) -> &str {
+        self.api.logical_id.as_deref().unwrap_or(&self.api.title)
     }
-    put("method", json!(route.method.as_deref().unwrap_or("ANY")));
-    put("path", json!(route.path));
-    if let Some(integration) = &route.integration {
-        put("integration", integration_object(integration, is_rest));
-    }
-    if let Some(authorizer) = authorizer_object(api, route) {
-        put("authorizer", authorizer);
-    }
-    if route.api_key_required {
-        put("apiKeyRequired", json!(true));
-    }
-    if is_rest {
-        let validates: Vec<&str> = route
-            .request_validator
-            .iter()
-            .flat_map(|validator| {
-                [
-                    (validator.body, "body"),
-                    (validator.parameters, "parameters"),
-                ]
-            })
-            .filter_map(|(on, word)| on.then_some(word))
-            .collect();
-        if !validates.is_empty() {
-            put("validates", json!(validates));
+
+    fn route_object(&self, route: &Route) -> Map<String, Json> {
+        let Self { api, stage, .. } = *self;
+        let mut object = Map::new();
+        let mut put = |key: &str, value: Json| {
+            object.insert(key.to_owned(), value);
+        };
+        let is_rest = api.kind == ApiKind::Rest;
+        put("api", json!(self.name()));
+        put("type", json!(if is_rest { "REST" } else { "HTTP" }));
+        // An API of a template may have none.
+        if api.logical_id.is_none() || api.stage.is_some() {
+            put("stage", json!(stage.name));
         }
-        let required = required_parameters(route);
-        if !required.is_empty() {
-            put("requiredParameters", json!(required));
+        if !stage.variables.is_empty() {
+            put("stageVariables", super::load::texts(&stage.variables));
         }
-        if !route.request_models.is_empty() {
-            let models: Map<String, Json> = route
-                .request_models
+        put("method", json!(route.method.as_deref().unwrap_or("ANY")));
+        put("path", json!(route.path));
+        if let Some(integration) = &route.integration {
+            put("integration", self.integration_object(integration, is_rest));
+        }
+        if let Some(authorizer) = self.authorizer_object(route) {
+            put("authorizer", authorizer);
+        }
+        if route.api_key_required {
+            put("apiKeyRequired", json!(true));
+        }
+        if is_rest {
+            let validates: Vec<&str> = route
+                .request_validator
                 .iter()
-                .map(|(media_type, schema)| (media_type.clone(), json!(model_name(&schema.value))))
+                .flat_map(|validator| {
+                    [
+                        (validator.body, "body"),
+                        (validator.parameters, "parameters"),
+                    ]
+                })
+                .filter_map(|(on, word)| on.then_some(word))
                 .collect();
-            put("models", Json::Object(models));
+            if !validates.is_empty() {
+                put("validates", json!(validates));
+            }
+            let required = required_parameters(route);
+            if !required.is_empty() {
+                put("requiredParameters", json!(required));
+            }
+            if !route.request_models.is_empty() {
+                let models: Map<String, Json> = route
+                    .request_models
+                    .iter()
+                    .map(|(media_type, schema)| {
+                        (media_type.clone(), json!(model_name(&schema.value)))
+                    })
+                    .collect();
+                put("models", Json::Object(models));
+            }
+            if let Some(cors) = preflight(route) {
+                put("cors", cors);
+            }
+            if !api.binary_media_types.is_empty() {
+                let types: Vec<String> = api
+                    .binary_media_types
+                    .iter()
+                    .map(|media_type| media_type.replace("~1", "/"))
+                    .collect();
+                put("binaryMediaTypes", json!(types));
+            }
+        } else if let Some(cors) = &api.cors {
+            let cors = &cors.value;
+            let mut fields = Map::new();
+            for (key, list) in [
+                ("allowOrigins", &cors.allow_origins),
+                ("allowMethods", &cors.allow_methods),
+                ("allowHeaders", &cors.allow_headers),
+                ("exposeHeaders", &cors.expose_headers),
+            ] {
+                if !list.is_empty() {
+                    fields.insert(key.to_owned(), json!(list));
+                }
+            }
+            if let Some(max_age) = cors.max_age {
+                fields.insert("maxAge".to_owned(), json!(max_age));
+            }
+            if cors.allow_credentials {
+                fields.insert("allowCredentials".to_owned(), json!(true));
+            }
+            put("cors", Json::Object(fields));
         }
-        if let Some(cors) = preflight(route) {
-            put("cors", cors);
+        object
+    }
+
+    fn integration_object(&self, integration: &Integration, is_rest: bool) -> Json {
+        let mut object = Map::new();
+        object.insert("type".to_owned(), json!(integration.kind.as_str()));
+        if let Some(subtype) = &integration.subtype {
+            object.insert("subtype".to_owned(), json!(subtype.value));
+        } else if integration.kind != IntegrationKind::Mock
+            && let Some(uri) = &integration.uri
+        {
+            self.put_uri(&mut object, &uri.value);
         }
-        if !api.binary_media_types.is_empty() {
-            let types: Vec<String> = api
-                .binary_media_types
-                .iter()
-                .map(|media_type| media_type.replace("~1", "/"))
-                .collect();
-            put("binaryMediaTypes", json!(types));
+        if let (false, Some(version)) = (is_rest, &integration.payload_format_version) {
+            object.insert("payloadFormatVersion".to_owned(), json!(version.value));
         }
-    } else if let Some(cors) = &api.cors {
-        let cors = &cors.value;
-        let mut fields = Map::new();
-        for (key, list) in [
-            ("allowOrigins", &cors.allow_origins),
-            ("allowMethods", &cors.allow_methods),
-            ("allowHeaders", &cors.allow_headers),
-            ("exposeHeaders", &cors.expose_headers),
-        ] {
-            if !list.is_empty() {
-                fields.insert(key.to_owned(), json!(list));
+        Json::Object(object)
+    }
+
+    fn authorizer_object(&self, route: &Route) -> Option<Json> {
+        let api = self.api;
+        match &route.authorization {
+            Authorization::None => None,
+            Authorization::Iam(_) => Some(json!({"type": "aws_iam"})),
+            Authorization::Authorizer { name, scopes, .. } => {
+                let mut object = Map::new();
+                object.insert("name".to_owned(), json!(name));
+                if let Some(authorizer) = api.authorizers.get(name) {
+                    let kind = authorizer_type(&authorizer.kind);
+                    object.insert("type".to_owned(), json!(kind));
+                    match &authorizer.kind {
+                        AuthorizerKind::Token { uri, .. } | AuthorizerKind::Request { uri, .. } => {
+                            self.put_uri(&mut object, &uri.value);
+                        }
+                        AuthorizerKind::CognitoUserPools { .. } | AuthorizerKind::Jwt { .. } => {}
+                    }
+                    if !authorizer.identity_sources.is_empty() {
+                        let sources: Vec<&str> = authorizer
+                            .identity_sources
+                            .iter()
+                            .map(|source| source.value.as_str())
+                            .collect();
+                        object.insert("identitySource".to_owned(), json!(sources));
+                    }
+                }
+                if !scopes.is_empty() {
+                    object.insert("scopes".to_owned(), json!(scopes));
+                }
+                Some(Json::Object(object))
             }
         }
-        if let Some(max_age) = cors.max_age {
-            fields.insert("maxAge".to_owned(), json!(max_age));
-        }
-        if cors.allow_credentials {
-            fields.insert("allowCredentials".to_owned(), json!(true));
-        }
-        put("cors", Json::Object(fields));
     }
-    object
+
+    /// `function` and `qualifier`, or `uri`.
+    fn put_uri(&self, object: &mut Map<String, Json>, uri: &str) {
+        let known = self.api.logical_id.is_some().then_some(self.function_ids);
+        put_uri(object, uri, known);
+    }
 }
 
-fn integration_object(integration: &Integration, is_rest: bool) -> Json {
-    let mut object = Map::new();
-    object.insert("type".to_owned(), json!(integration.kind.as_str()));
-    if let Some(subtype) = &integration.subtype {
-        object.insert("subtype".to_owned(), json!(subtype.value));
-    } else if integration.kind != IntegrationKind::Mock
-        && let Some(uri) = &integration.uri
-    {
-        put_uri(&mut object, uri);
-    }
-    if let (false, Some(version)) = (is_rest, &integration.payload_format_version) {
-        object.insert("payloadFormatVersion".to_owned(), json!(version.value));
-    }
-    Json::Object(object)
-}
-
-/// `function` and `qualifier`, or `uri`.
-fn put_uri(object: &mut Map<String, Json>, uri: &Spanned<String>) {
-    match function_of(&uri.value) {
+/// `function` and `qualifier`, or `uri`. Of a template's API only functions of the
+/// template are `known`, by their logical id.
+fn put_uri(object: &mut Map<String, Json>, uri: &str, known: Option<&IndexMap<String, String>>) {
+    let function = function_of(uri).and_then(|(name, qualifier)| match known {
+        Some(known) => Some((known.get(&name)?.clone(), qualifier)),
+        None => Some((name, qualifier)),
+    });
+    match function {
         Some((name, qualifier)) => {
             object.insert("function".to_owned(), json!(name));
             if let Some(qualifier) = qualifier {
@@ -319,40 +399,78 @@ fn put_uri(object: &mut Map<String, Json>, uri: &Spanned<String>) {
             }
         }
         None => {
-            object.insert("uri".to_owned(), json!(uri.value));
+            object.insert("uri".to_owned(), json!(uri));
         }
     }
 }
 
-fn authorizer_object(api: &Api, route: &Route) -> Option<Json> {
-    match &route.authorization {
-        Authorization::None => None,
-        Authorization::Iam(_) => Some(json!({"type": "aws_iam"})),
-        Authorization::Authorizer { name, scopes, .. } => {
+/// The routes of a WebSocket API in each of its stages.
+fn websocket_rows(
+    api: &WebSocketApi,
+    known: &IndexMap<String, String>,
+    rows: &mut Vec<([String; 4], Json)>,
+) {
+    let none = Stage::default();
+    let stages: Vec<&Stage> = match api.stages.as_slice() {
+        [] => vec![&none],
+        stages => stages.iter().collect(),
+    };
+    for stage in stages {
+        for route in &api.routes {
             let mut object = Map::new();
-            object.insert("name".to_owned(), json!(name));
-            if let Some(authorizer) = api.authorizers.get(name) {
-                let kind = authorizer_type(&authorizer.kind);
-                object.insert("type".to_owned(), json!(kind));
-                match &authorizer.kind {
-                    AuthorizerKind::Token { uri, .. } | AuthorizerKind::Request { uri, .. } => {
-                        put_uri(&mut object, uri);
+            let mut put = |key: &str, value: Json| {
+                object.insert(key.to_owned(), value);
+            };
+            put("api", json!(api.logical_id));
+            put("type", json!("WEBSOCKET"));
+            if !stage.name.is_empty() {
+                put("stage", json!(stage.name));
+            }
+            if !stage.variables.is_empty() {
+                put("stageVariables", super::load::texts(&stage.variables));
+            }
+            put("routeKey", json!(route.key));
+            if let Some((kind, uri)) = &route.integration {
+                let mut integration = Map::new();
+                integration.insert("type".to_owned(), json!(kind.as_str()));
+                if let (Some(uri), true) = (uri, *kind != IntegrationKind::Mock) {
+                    put_uri(&mut integration, uri, Some(known));
+                }
+                put("integration", Json::Object(integration));
+            }
+            match &route.authorizer {
+                None => {}
+                Some(WebSocketAuthorizer::Iam) => put("authorizer", json!({"type": "aws_iam"})),
+                Some(WebSocketAuthorizer::Request {
+                    name,
+                    uri,
+                    identity_sources,
+                }) => {
+                    let mut authorizer = Map::new();
+                    authorizer.insert("name".to_owned(), json!(name));
+                    authorizer.insert("type".to_owned(), json!("request"));
+                    if let Some(uri) = uri {
+                        put_uri(&mut authorizer, uri, Some(known));
                     }
-                    AuthorizerKind::CognitoUserPools { .. } | AuthorizerKind::Jwt { .. } => {}
-                }
-                if !authorizer.identity_sources.is_empty() {
-                    let sources: Vec<&str> = authorizer
-                        .identity_sources
-                        .iter()
-                        .map(|source| source.value.as_str())
-                        .collect();
-                    object.insert("identitySource".to_owned(), json!(sources));
+                    if !identity_sources.is_empty() {
+                        authorizer.insert("identitySource".to_owned(), json!(identity_sources));
+                    }
+                    put("authorizer", Json::Object(authorizer));
                 }
             }
-            if !scopes.is_empty() {
-                object.insert("scopes".to_owned(), json!(scopes));
+            if route.api_key_required {
+                put("apiKeyRequired", json!(true));
             }
-            Some(Json::Object(object))
+            if route.has_response {
+                put("routeResponse", json!(true));
+            }
+            let key = [
+                api.logical_id.clone(),
+                stage.name.clone(),
+                route.key.clone(),
+                String::new(),
+            ];
+            rows.push((key, Json::Object(object)));
         }
     }
 }

@@ -259,15 +259,11 @@ impl Loaded {
         lambda_endpoint: Option<String>,
         limits: Option<Arc<Limits>>,
     ) -> (Plan, Functions) {
-        let directories = self
-            .definitions
-            .iter()
-            .map(|path| {
-                path.parent()
-                    .map(std::path::Path::to_owned)
-                    .unwrap_or_default()
-            })
-            .collect();
+        if let Err(problem) = super::template::write_inline_code(&self.inline_code) {
+            let finding = Diagnostic::error("E0003", format!("{problem:#}"));
+            self.diagnostics.push(finding);
+        }
+        let directories = self.directories.clone();
         let extras = Extras {
             profile,
             lambda_endpoint,

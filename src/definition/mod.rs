@@ -8,4 +8,5 @@ mod intrinsics;
 pub mod openapi;
 mod rate_limits;
 pub mod settings;
+pub mod template;
 mod values;

@@ -17,7 +17,7 @@ use crate::model::settings::{
     IamUserSettings, QuotaPeriod, QuotaSettings, Settings, UsagePlanSettings, VpcLinkSettings,
     WhenDown,
 };
-use crate::model::{AccessLog, ApiKind, Canary, MethodSettings, Spanned, Stage, Throttle};
+use crate::model::{AccessLog, Api, ApiKind, Canary, MethodSettings, Spanned, Stage, Throttle};
 use crate::source::{Diagnostic, Diagnostics, FileId, Mapping, Node, Severity, Sources, Span};
 
 /// Top-level keys, in the order of the documentation.
@@ -1059,6 +1059,7 @@ impl Reader<'_> {
                 throttle,
                 quota,
                 method_throttles,
+                api_stages: None,
                 span: node.span,
             });
         }
@@ -1255,10 +1256,13 @@ impl Reader<'_> {
     }
 }
 
-/// The stage that an API of this kind is served in: the settings' own, with the
-/// default name of the kind where none is given (`dev` for REST, `$default` for HTTP).
-pub fn stage_of(settings: &Settings, kind: ApiKind) -> Stage {
-    let default = match kind {
+/// The stage that an API is served in: the one its template gives it, else the settings'
+/// own, with the default name of the kind where none is given (`dev` for REST, `$default` for HTTP).
+pub fn stage_of(settings: &Settings, api: &Api) -> Stage {
+    if let Some(stage) = &api.stage {
+        return stage.clone();
+    }
+    let default = match api.kind {
         ApiKind::Rest => "dev",
         ApiKind::Http => "$default",
     };

@@ -38,6 +38,11 @@ pub(super) fn choose<'p>(
         Some(HostChoice::Unknown) => return Err(NoChoice::UnknownApi),
         None => (plan.apis.first().ok_or(NoChoice::UnknownApi)?, false),
     };
+    let api = if aws_form || api.facts.kind == ApiKind::Http {
+        plan.stage_of_path(api, &request.path)
+    } else {
+        api
+    };
     let stage = api.facts.stage.as_str();
     let sent = request.path.as_str();
     let without_stage = || {

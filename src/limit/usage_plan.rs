@@ -238,6 +238,7 @@ impl Records {
                 throttle,
                 quota,
                 method_throttles,
+                api_stages,
                 span: _,
             } = plan;
             for wanted in api_keys {
@@ -266,7 +267,14 @@ impl Records {
                     offset: quota.offset,
                     period: quota.period.into(),
                 }),
-                stages: None,
+                stages: api_stages.as_ref().map(|stages| {
+                    let own = stages.iter().map(|stage| PlanStage {
+                        api_id: stage.api_id.clone(),
+                        stage: stage.stage.clone(),
+                        throttle: IndexMap::new(),
+                    });
+                    own.collect()
+                }),
                 method_throttles: method_throttles
                     .iter()
                     .filter_map(|(method, throttle)| {

@@ -40,6 +40,11 @@ pub struct Api {
     pub id: String,
     /// `info.title`.
     pub title: String,
+    /// What a template calls it; none for an API of a document of its own.
+    pub logical_id: Option<String>,
+    /// The stage that a template gives it, configuration already over it; absent:
+    /// the configuration's stage.
+    pub stage: Option<Stage>,
     /// Every method and path, in the document's order.
     pub routes: Vec<Route>,
     /// Every resource of a REST API in the document's order, those without methods too.
@@ -403,7 +408,7 @@ pub struct Cors {
     pub allow_credentials: bool,
 }
 
-/// The stage an API is served in, from the configuration.
+/// A stage of an API, from the configuration or a template.
 #[derive(Clone, Debug, Default)]
 pub struct Stage {
     /// `dev`, `$default`.

@@ -278,8 +278,19 @@ pub struct UsagePlanSettings {
     pub quota: Option<QuotaSettings>,
     /// Throttle for each key and method, by `/path/METHOD`.
     pub method_throttles: IndexMap<String, Throttle>,
+    /// The API stages it holds for; `None`: all that are served.
+    pub api_stages: Option<Vec<ApiStage>>,
     /// The place of the entry.
     pub span: Span,
+}
+
+/// An API and its stage, as a template's usage plan names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiStage {
+    /// [`Api::id`](super::Api::id).
+    pub api_id: String,
+    /// The stage's name.
+    pub stage: String,
 }
 
 /// A quota.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::auth::Issuers;
 use crate::base::id::stable_id;
+use crate::definition::settings::stage_of;
 use crate::event::media_type::MediaTypes;
 use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::function::Functions;
@@ -21,7 +22,7 @@ use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::limit::Limits;
 use crate::model::settings::Settings;
-use crate::model::{Api, ApiKind, Route};
+use crate::model::{Api, ApiKind, Route, Stage};
 use crate::source::{Diagnostic, Diagnostics};
 
 /// What compiling takes besides the model.
@@ -55,10 +56,9 @@ pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnost
             .get(index)
             .map_or(Path::new("."), |path| path.as_path());
         let compiled = compile_api(api, compiler, directory, diagnostics);
-        let twin = plan
-            .apis
-            .iter()
-            .any(|other: &ApiPlan| other.facts.api_id == compiled.facts.api_id);
+        let twin = plan.apis.iter().any(|other: &ApiPlan| {
+            other.facts.api_id == compiled.facts.api_id && other.facts.stage == compiled.facts.stage
+        });
         if twin {
             let message = format!(
                 "two APIs have the id `{}`, so one of them cannot be reached",
@@ -79,27 +79,23 @@ fn compile_api(
     diagnostics: &mut Diagnostics,
 ) -> ApiPlan {
     let settings = compiler.settings;
-    let stage = settings
-        .stage_name
-        .clone()
-        .unwrap_or_else(|| default_stage(api.kind).to_owned());
+    let stage = stage_of(settings, api);
     let facts = ApiFacts {
         kind: api.kind,
         api_id: api.id.clone(),
         account_id: settings.account_id.clone(),
         region: settings.region.clone(),
-        deployment_id: stable_id(&format!("{}/{stage}", api.id))[..6].to_owned(),
-        stage,
-        stage_variables: settings.stage.variables.clone(),
+        deployment_id: stable_id(&format!("{}/{}", api.id, stage.name))[..6].to_owned(),
+        stage: stage.name.clone(),
+        stage_variables: stage.variables.clone(),
         binary_media_types: MediaTypes::new(api.binary_media_types.iter().map(String::as_str)),
-        canary: settings.stage.canary.as_ref().map(|canary| CanaryFacts {
+        canary: stage.canary.as_ref().map(|canary| CanaryFacts {
             requested: false,
             use_stage_cache: canary.use_stage_cache,
         }),
         trusted_proxies: settings.trusted_proxies.clone(),
     };
-    let canary = settings
-        .stage
+    let canary = stage
         .canary
         .as_ref()
         .filter(|_| api.kind == ApiKind::Rest)
@@ -107,7 +103,7 @@ fn compile_api(
             percent_traffic: canary.percent_traffic,
             facts: canary_facts(&facts, canary),
         });
-    unsupported::report_api(api, settings, diagnostics);
+    unsupported::report_api(api, &stage, diagnostics);
     let protections = Protections::compile(api, &facts, compiler, directory, diagnostics);
     let mut schemas = Schemas::default();
     let mut router = Router::new(api.kind);
@@ -125,6 +121,7 @@ fn compile_api(
             api,
             route,
             &facts,
+            &stage,
             canary.as_ref().map(|canary| &canary.facts),
             compiler,
             directory,
@@ -169,6 +166,7 @@ fn compile_route(
     api: &Api,
     route: &Route,
     facts: &ApiFacts,
+    stage: &Stage,
     canary: Option<&ApiFacts>,
     compiler: &Compiler<'_>,
     directory: &Path,
@@ -186,9 +184,7 @@ fn compile_route(
         .integration
         .as_ref()
         .filter(|_| api.kind == ApiKind::Rest)
-        .and_then(|integration| {
-            caching::compile(&compiler.settings.stage, route, integration, diagnostics)
-        });
+        .and_then(|integration| caching::compile(stage, route, integration, diagnostics));
     let integration = match &route.integration {
         Some(integration) => {
             let compile = |facts, diagnostics: &mut Diagnostics| {
@@ -233,10 +229,10 @@ fn compile_route(
         protection: protections.of_route(route),
         validation: schemas.compile(api, route, diagnostics),
         logging: (api.kind == ApiKind::Rest)
-            .then(|| method_settings::logging(&compiler.settings.stage.method_settings, route))
+            .then(|| method_settings::logging(&stage.method_settings, route))
             .flatten(),
         caching,
-        tolls: tolls::compile(api, route, facts, compiler, diagnostics),
+        tolls: tolls::compile(api, route, stage, facts, compiler, diagnostics),
         api_key_source: api.api_key_source,
         integration,
         canary: canary_integration,
@@ -261,14 +257,6 @@ fn variables(path: &str) -> Vec<String> {
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| name.trim_end_matches('+').to_owned())
         .collect()
-}
-
-/// The stage that is served where none is named.
-pub(crate) fn default_stage(kind: ApiKind) -> &'static str {
-    match kind {
-        ApiKind::Rest => "dev",
-        ApiKind::Http => "$default",
-    }
 }
 
 /// The integration timeout where none is set: 29 s (REST) and 30 s (HTTP)

@@ -32,7 +32,8 @@ pub use protection::{Protection, RouteAuthorizer};
 pub use router::Router;
 pub use validation::Validation;
 
-/// All APIs that are served, the first one also at the bare address.
+/// All APIs that are served, the first one also at the bare address. An API with
+/// several stages is there once for each.
 #[derive(Debug)]
 pub struct Plan {
     /// In the order they were given.
@@ -144,6 +145,25 @@ impl Plan {
             .iter()
             .find(|api| api.facts.api_id.eq_ignore_ascii_case(label));
         Some(found.map_or(HostChoice::Unknown, HostChoice::Api))
+    }
+
+    /// Of the stages of `api`, each of which is an entry of its own, the one that the
+    /// path's first segment names; else `$default`, else `api` itself.
+    pub fn stage_of_path<'p>(&'p self, api: &'p ApiPlan, path: &str) -> &'p ApiPlan {
+        let first = path.trim_start_matches('/').split('/').next();
+        let stages = || {
+            self.apis
+                .iter()
+                .filter(|other| other.facts.api_id == api.facts.api_id)
+        };
+        let named = |name: &str| stages().find(|other| other.facts.stage == name);
+        if stages().nth(1).is_none() {
+            return api;
+        }
+        first
+            .and_then(named)
+            .or_else(|| named("$default"))
+            .unwrap_or(api)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::source::{Diagnostic, Diagnostics};
 pub(super) fn compile(
     api: &Api,
     route: &Route,
+    stage: &Stage,
     facts: &ApiFacts,
     compiler: &Compiler<'_>,
     diagnostics: &mut Diagnostics,
@@ -24,10 +25,8 @@ pub(super) fn compile(
     let key = route_key(route);
     let endpoint = format!("{}/{}/{key}", facts.api_id, facts.stage);
     let throttle = match api.kind {
-        ApiKind::Rest => {
-            method_settings::effective(&settings.stage.method_settings, route).throttle
-        }
-        ApiKind::Http => route_throttle(&settings.stage, &key),
+        ApiKind::Rest => method_settings::effective(&stage.method_settings, route).throttle,
+        ApiKind::Http => route_throttle(stage, &key),
     };
     let account = compiler.limits.account_bucket(settings);
     RouteTolls {

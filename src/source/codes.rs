@@ -3,7 +3,7 @@
 //! `E` is an error, `W` a warning, `N` a note. The hundreds tell the subject:
 //! 00 files, 01 YAML and JSON, 02 the document's shape, 03 paths and operations,
 //! 04 integrations, 05 parameter mapping, 06 security, 07 other extensions,
-//! 08 the configuration. Codes are stable: a meaning never moves to another code.
+//! 08 the configuration, 10 templates. Codes are stable: a meaning never moves to another code.
 
 /// Codes in order, each with one line of explanation.
 pub const CODES: &[(&str, &str)] = &[
@@ -163,6 +163,38 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0911", "a cache key that names no parameter"),
     ("E0912", "a policy that is not understood"),
     (
+        "E1001",
+        "a template whose sections or resources have a wrong shape",
+    ),
+    ("E1002", "a parameter without a value"),
+    (
+        "E1003",
+        "a parameter's value that its declaration does not allow",
+    ),
+    ("E1004", "SAM resources without the SAM transform"),
+    ("E1005", "`--api` names no API of the template"),
+    ("E1010", "a function names what the template does not have"),
+    (
+        "E1011",
+        "an intrinsic function that is not written as CloudFormation takes it",
+    ),
+    ("E1012", "a value that another stack exports"),
+    ("E1013", "conditions or resources that depend on themselves"),
+    ("E1014", "a template that stands for more than can be read"),
+    ("E1016", "a resource whose condition does not hold is used"),
+    ("E1017", "API Gateway resources that do not fit together"),
+    ("E1020", "a property of a SAM resource that SAM refuses"),
+    (
+        "E1021",
+        "`Globals` with a section or key that SAM does not take",
+    ),
+    ("E1022", "an event that SAM refuses"),
+    ("E1023", "`Auth` that SAM refuses"),
+    (
+        "E1030",
+        "a file that a template names and that cannot be had",
+    ),
+    (
         "N0211",
         "a `$ref` to another file, which AWS does not follow",
     ),
@@ -178,6 +210,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("N0703", "`webhooks` have no effect"),
     ("N0911", "keywords of a model that AWS does not validate by"),
+    (
+        "N1042",
+        "a function whose code is at AWS, and that is called there",
+    ),
     ("W0204", "an unknown key that has no effect"),
     ("W0214", "OpenAPI 3.1, read as 3.0"),
     ("W0215", "a document without a title"),
@@ -224,6 +260,19 @@ pub const CODES: &[(&str, &str)] = &[
     ("W0910", "a function that cannot be started"),
     ("W0912", "a service integration without `credentials`"),
     ("W0914", "an authorizer that cannot be built"),
+    ("W1017", "two integration responses for one pattern"),
+    (
+        "W1022",
+        "`Auth` of an event has no effect on a written document",
+    ),
+    ("W1030", "short forms in a file of AWS::Include"),
+    ("W1031", "a resource that would matter and is not served"),
+    (
+        "W1040",
+        "an environment variable that only a deployed stack has a value for",
+    ),
+    ("W1041", "a function that cannot be run here"),
+    ("W1044", "a layer that is not there"),
 ];
 
 #[cfg(test)]

@@ -169,11 +169,15 @@ impl Diagnostics {
         self.0.iter()
     }
 
-    /// Puts them in the order of the files and places they speak of; those without a place come first.
+    /// Puts them in the order of the files and places they speak of; those without a place come
+    /// first. What is said twice, as of an API with several stages, is said once.
     pub fn sort(&mut self) {
         self.0.sort_by_key(|one| {
             one.span
                 .map(|span| (span.file, span.start, std::cmp::Reverse(one.severity)))
+        });
+        self.0.dedup_by(|one, other| {
+            one.code == other.code && one.span == other.span && one.message == other.message
         });
     }
 

@@ -13,4 +13,5 @@ mod local_functions;
 mod rest;
 mod rooms;
 mod server;
+mod template;
 mod vtl;

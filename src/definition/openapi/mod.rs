@@ -205,6 +205,8 @@ impl<'a> Reader<'a, '_> {
             kind: self.kind,
             id: settings.api_id.clone().unwrap_or_else(|| stable_id(&title)),
             title,
+            logical_id: None,
+            stage: None,
             routes: Vec::new(),
             resources: Vec::new(),
             authorizers: IndexMap::new(),

@@ -1,0 +1,226 @@
+//! The resources of a template: which there are, which matter, and which are named
+//! because they would matter and are not served.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+
+use super::{Options, Resource, Stack, Template, tree};
+use crate::source::{Diagnostic, Node};
+
+/// Types whose `Ref` others name them by.
+const LINKED: &str = "AWS::ApiGateway";
+
+/// Reads the section `Resources`.
+pub(super) fn read(root: &Node, stack: &Stack<'_>) -> IndexMap<String, Resource> {
+    let mut resources = IndexMap::new();
+    let Some(section) = root.get("Resources") else {
+        return resources;
+    };
+    if section.as_mapping().is_none() {
+        let message = format!(
+            "`Resources` must be a mapping, found {}",
+            section.describe()
+        );
+        stack.say(Diagnostic::error("E1001", message).at(section.span));
+    }
+    for (id, span, node) in section.entries() {
+        let Some(kind) = tree::get(node, "Type").and_then(Node::as_str) else {
+            let message = format!("the resource `{id}` has no `Type`");
+            stack.say(Diagnostic::error("E1001", message).at(span));
+            continue;
+        };
+        let properties = match tree::get(node, "Properties") {
+            Some(properties) if properties.as_mapping().is_some() => properties.clone(),
+            Some(other) => {
+                let message = format!(
+                    "`Properties` of `{id}` must be a mapping, found {}",
+                    other.describe()
+                );
+                stack.say(Diagnostic::error("E1001", message).at(other.span));
+                continue;
+            }
+            None => tree::empty(span),
+        };
+        let condition = match node.get("Condition").map(|node| (node.as_str(), node.span)) {
+            Some((Some(name), _)) => Some(name.to_owned()),
+            Some((None, span)) => {
+                let message = format!("`Condition` of `{id}` must be the name of a condition");
+                stack.say(Diagnostic::error("E1001", message).at(span));
+                None
+            }
+            None => None,
+        };
+        let resource = Resource {
+            kind: kind.to_owned(),
+            properties,
+            condition,
+            metadata: node.get("Metadata").cloned(),
+            ignore_globals: node.get("IgnoreGlobals").cloned(),
+            span,
+        };
+        resources.insert(id.to_owned(), resource);
+    }
+    resources
+}
+
+/// SAM's types mean nothing without its transform.
+pub(super) fn refuse_sam(stack: &Stack<'_>) {
+    let first = stack
+        .resources
+        .values()
+        .find(|resource| resource.kind.starts_with("AWS::Serverless::"));
+    if let Some(resource) = first {
+        stack.say(
+            Diagnostic::error(
+                "E1004",
+                format!(
+                    "the template has a resource of type {}, but not the SAM transform",
+                    resource.kind
+                ),
+            )
+            .at(resource.span)
+            .help("write `Transform: AWS::Serverless-2016-10-31` at its top"),
+        );
+    }
+}
+
+impl Stack<'_> {
+    /// Live resources of a type, in the template's order.
+    pub(super) fn of_kind(&self, kind: &str) -> Vec<(&str, &Resource)> {
+        self.resources
+            .iter()
+            .filter(|(_, resource)| resource.kind == kind && self.is_live(resource))
+            .map(|(id, resource)| (id.as_str(), resource))
+            .collect()
+    }
+
+    /// The resource of one of these types that `Ref` gives this text for.
+    pub(super) fn find_by_reference(&self, kinds: &[&str], text: &str) -> Option<&str> {
+        if self.index.borrow().is_none() {
+            let mut index = HashMap::new();
+            for (id, resource) in &self.resources {
+                if !resource.kind.starts_with(LINKED) || !self.is_live(resource) {
+                    continue;
+                }
+                if let Ok(reference) = self.reference_of(id, resource.span) {
+                    index
+                        .entry((resource.kind.clone(), reference))
+                        .or_insert_with(|| id.clone());
+                }
+            }
+            *self.index.borrow_mut() = Some(index);
+        }
+        let index = self.index.borrow();
+        let index = index.as_ref()?;
+        kinds.iter().find_map(|kind| {
+            let id = index.get(&((*kind).to_owned(), text.to_owned()))?;
+            self.resources
+                .get_key_value(id.as_str())
+                .map(|(id, _)| id.as_str())
+        })
+    }
+
+    /// The resource of one of these types that a property names.
+    pub(super) fn linked(&self, kinds: &[&str], properties: &Node, key: &str) -> Option<&str> {
+        let text = tree::get(properties, key)?.as_str()?;
+        self.find_by_reference(kinds, text)
+    }
+}
+
+/// Decides which API's id may be configured: the one that is asked for, else the first.
+pub(super) fn choose_first(stack: &mut Stack<'_>, options: &Options) {
+    let known: Vec<String> = ["AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api"]
+        .iter()
+        .flat_map(|kind| stack.of_kind(kind))
+        .map(|(id, _)| id.to_owned())
+        .collect();
+    if let Some(wanted) = &options.api
+        && !known.contains(wanted)
+    {
+        let finding = Diagnostic::error(
+            "E1005",
+            format!("--api names `{wanted}`, and the template has no such API"),
+        )
+        .suggest(wanted, known.iter().map(String::as_str));
+        let finding = match finding.help {
+            None if !known.is_empty() => finding.help(format!("its APIs are {}", known.join(", "))),
+            _ => finding,
+        };
+        stack.say(finding);
+    }
+    // In the order of the template, whatever the type.
+    let first = stack
+        .resources
+        .keys()
+        .find(|id| known.contains(id))
+        .cloned();
+    stack.first_api = options
+        .api
+        .clone()
+        .filter(|id| known.contains(id))
+        .or(first);
+}
+
+/// Puts the API for the bare address, and its stage, before the others.
+pub(super) fn order(stack: &Stack<'_>, options: &Options, template: &mut Template) {
+    let position = |id: Option<&str>| id.and_then(|id| stack.resources.get_index_of(id));
+    template
+        .apis
+        .sort_by_key(|api| position(api.logical_id.as_deref()));
+    let is_first = |api: &crate::model::Api| {
+        api.logical_id == stack.first_api
+            && options.stage.as_ref().is_none_or(|wanted| {
+                api.stage
+                    .as_ref()
+                    .is_some_and(|stage| stage.name == *wanted)
+            })
+    };
+    let chosen = template.apis.iter().position(is_first).or_else(|| {
+        template
+            .apis
+            .iter()
+            .position(|api| api.logical_id == stack.first_api)
+    });
+    if let Some(chosen) = chosen {
+        let api = template.apis.remove(chosen);
+        template.apis.insert(0, api);
+    }
+    let several = template
+        .apis
+        .iter()
+        .any(|api| api.logical_id != stack.first_api);
+    if let (true, None, Some(first)) = (several, &options.api, &stack.first_api) {
+        template.notes.push(format!(
+            "the API `{first}` answers at the bare address; --api LOGICAL_ID chooses another one"
+        ));
+    }
+}
+
+/// Names live resources that would matter and are not served.
+pub(super) fn report(stack: &Stack<'_>) {
+    for (id, resource) in &stack.resources {
+        let words = match resource.kind.as_str() {
+            "AWS::ApiGateway::DomainName"
+            | "AWS::ApiGateway::DomainNameV2"
+            | "AWS::ApiGatewayV2::DomainName" => {
+                "custom domain names are not served: the API answers at its own address"
+            }
+            "AWS::Lambda::Url" => "function URLs are not served yet",
+            "AWS::CloudFormation::Stack" | "AWS::Serverless::Application" => {
+                "nested stacks are not read: serve their templates as definitions of their own"
+            }
+            "AWS::Serverless::GraphQLApi" | "AWS::AppSync::GraphQLApi" => {
+                "GraphQL APIs are not served"
+            }
+            "AWS::WAFv2::WebACLAssociation" => "web ACLs are not applied",
+            _ => continue,
+        };
+        if stack.is_live(resource) {
+            stack.say(
+                Diagnostic::warning("W1031", format!("`{id}` ({}): {words}", resource.kind))
+                    .at(resource.span),
+            );
+        }
+    }
+}

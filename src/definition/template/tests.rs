@@ -1,0 +1,314 @@
+//! Whole templates: what is made of them, and that none makes the reader fail.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::source::Severity;
+
+/// A template that is ready for its functions, and its tree.
+pub(super) fn stack(yaml: &str) -> (Stack<'static>, Node) {
+    let mut sources = Sources::new();
+    let file = sources.add_text("template.yaml", yaml);
+    let mut findings = Diagnostics::default();
+    let mut node = sources.load(file, &mut findings).unwrap();
+    assert!(findings.is_empty(), "{findings:?}");
+    tree::normalize(&mut node).unwrap();
+    let settings: &'static Settings = Box::leak(Box::default());
+    let given: &'static IndexMap<String, String> = Box::leak(Box::default());
+    let mut stack = Stack {
+        pseudo: Pseudo {
+            region: settings.region.clone(),
+            account_id: settings.account_id.clone(),
+        },
+        parameters: Parameters::read(node.get("Parameters"), given, &mut findings),
+        mappings: node.get("Mappings").cloned(),
+        conditions: section(&node, "Conditions"),
+        resources: IndexMap::new(),
+        generated: HashMap::new(),
+        settings,
+        given,
+        environment: None,
+        first_api: None,
+        findings: RefCell::new(findings),
+        budget: Cell::new(BUDGET),
+        decided: RefCell::default(),
+        naming: RefCell::default(),
+        index: RefCell::default(),
+    };
+    let loops = node
+        .get("Resources")
+        .is_some_and(|node| node.entries().any(|(key, _, _)| key.starts_with("Fn::")));
+    if !loops {
+        stack.resources = resources::read(&node, &stack);
+    }
+    (stack, node)
+}
+
+fn read_text(yaml: &str) -> (Template, Diagnostics) {
+    let mut sources = Sources::new();
+    let file = sources.add_text("template.yaml", yaml);
+    let mut findings = Diagnostics::default();
+    let Some(root) = sources.load(file, &mut findings) else {
+        return (Template::default(), findings);
+    };
+    let template = read(
+        &mut sources,
+        root,
+        &Options::default(),
+        &Settings::default(),
+        &mut findings,
+    );
+    (template, findings)
+}
+
+/// `METHOD PATH` of every API.
+fn routes(template: &Template) -> Vec<String> {
+    let mut routes: Vec<String> = template
+        .apis
+        .iter()
+        .flat_map(|api| {
+            api.routes.iter().map(|route| {
+                format!(
+                    "{} {} {}",
+                    api.logical_id.as_deref().unwrap_or("?"),
+                    route.method.as_deref().unwrap_or("ANY"),
+                    route.path
+                )
+            })
+        })
+        .collect();
+    routes.sort();
+    routes
+}
+
+fn codes(findings: &Diagnostics) -> Vec<&str> {
+    findings
+        .iter()
+        .filter(|one| one.severity == Severity::Error)
+        .map(|one| one.code)
+        .collect()
+}
+
+const SAM: &str = "Transform: AWS::Serverless-2016-10-31\n";
+
+#[test]
+fn events_make_implicit_apis() {
+    let (template, findings) = read_text(&format!(
+        "{SAM}Globals: {{Function: {{Runtime: python3.12, Handler: a.b}}}}\nResources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Events:\n        A: {{Type: Api, Properties: {{Path: /a/, Method: GET}}}}\n        B: {{Type: HttpApi, Properties: {{Path: /b, Method: any}}}}\n        C: {{Type: HttpApi}}\n        D: {{Type: Schedule, Properties: {{Schedule: rate(1 day)}}}}\n"
+    ));
+
+    assert_eq!(codes(&findings), [""; 0]);
+    assert_eq!(
+        routes(&template),
+        [
+            "ServerlessHttpApi ANY $default",
+            "ServerlessHttpApi ANY /b",
+            "ServerlessRestApi GET /a"
+        ]
+    );
+    let stages: Vec<&str> = template
+        .apis
+        .iter()
+        .filter_map(|api| api.stage.as_ref().map(|stage| stage.name.as_str()))
+        .collect();
+    assert_eq!(stages, ["Prod", "$default"]);
+    assert_eq!(template.functions.len(), 1);
+}
+
+#[test]
+fn methods_go_with_the_conditions_of_their_functions() {
+    let (template, findings) = read_text(&format!(
+        "{SAM}Conditions: {{Never: !Equals [a, b]}}\nGlobals: {{Function: {{Runtime: python3.12, Handler: a.b}}, Api: {{Cors: \"'*'\"}}}}\nResources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Events:\n        A: {{Type: Api, Properties: {{Path: /a, Method: get}}}}\n  G:\n    Type: AWS::Serverless::Function\n    Condition: Never\n    Properties:\n      Events:\n        A: {{Type: Api, Properties: {{Path: /a, Method: post}}}}\n        B: {{Type: Api, Properties: {{Path: /b, Method: post}}}}\n"
+    ));
+
+    assert_eq!(codes(&findings), [""; 0]);
+    assert_eq!(
+        routes(&template),
+        ["ServerlessRestApi GET /a", "ServerlessRestApi OPTIONS /a"]
+    );
+    let options = &template.apis[0].routes[1];
+    let responses = &options.integration.as_ref().unwrap().responses;
+    assert_eq!(
+        responses[0].response_parameters["method.response.header.Access-Control-Allow-Methods"]
+            .value,
+        "'GET,OPTIONS,POST'"
+    );
+}
+
+#[test]
+fn slips_of_sam_templates_are_named() {
+    let function = |properties: &str, event: &str| {
+        format!(
+            "{SAM}Resources:\n  A: {{Type: AWS::Serverless::Api, Properties: {{StageName: x{properties}}}}}\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Runtime: python3.12\n      Handler: a.b\n      Events:\n        E: {{Type: Api, Properties: {{RestApiId: !Ref A, Path: /a, Method: get{event}}}}}\n"
+        )
+    };
+    for (yaml, code) in [
+        (function("", ", Auth: {Authorizer: NONE}"), "E1023"),
+        (function("", ", Auth: {Authorizer: Nobody}"), "E1023"),
+        (function("", ", Auth: {ApiKeyRequired: false}"), "E1023"),
+        (function("", ", RequestModel: {Model: M}"), "E1022"),
+        (function("", ", RequestParameters: [x]"), "E1020"),
+        (
+            function(
+                "",
+                "}}\n        X: {Type: Api, Properties: {RestApiId: !Ref A, Path: !Ref P, Method: get",
+            ),
+            "E1020",
+        ),
+        (
+            function(
+                "",
+                "}}\n        X: {Type: Api, Properties: {RestApiId: !Ref A, Path: /a, Method: GET",
+            ),
+            "E1020",
+        ),
+        (
+            function(
+                "",
+                "}}\n        X: {Type: HttpApi, Properties: {ApiId: !Ref A, Path: /b, Method: GET",
+            ),
+            "E1020",
+        ),
+        (
+            function(
+                "",
+                "}}\n        X: {Type: Api, Properties: {RestApiId: !Ref Nobody, Path: /b, Method: GET",
+            ),
+            "E1022",
+        ),
+        (function(", Cors: {Origin: x}", ""), "E1020"),
+        (function(", OpenApiVersion: 4.0", ""), "E1020"),
+        (function(", DefinitionUri: nowhere.yaml", ""), "E1030"),
+        (
+            "Resources: {F: {Type: AWS::Serverless::Function}}".to_owned(),
+            "E1004",
+        ),
+    ] {
+        let (_, findings) = read_text(&yaml);
+        assert!(
+            codes(&findings).contains(&code),
+            "{code}: {findings:?}\n{yaml}"
+        );
+    }
+}
+
+#[test]
+fn a_resource_policy_allows_everybody_and_denies_some() {
+    let (template, findings) = read_text(include_str!(
+        "../../../tests/templates/own/resource-policy.yaml"
+    ));
+
+    assert_eq!(codes(&findings), [""; 0]);
+    let policy = &template.apis[0].policy.as_ref().unwrap().value;
+    let statements = policy["Statement"].as_array().unwrap();
+    // As the translator writes it: the event's black list first, then the API's lists path by path.
+    let effects: Vec<&str> = statements
+        .iter()
+        .map(|one| one["Effect"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        effects,
+        [
+            "Allow", "Deny", "Deny", "Allow", "Deny", "Deny", "Deny", "Deny", "Deny", "Allow"
+        ]
+    );
+    assert_eq!(
+        statements[4],
+        serde_json::json!({
+            "Effect": "Deny",
+            "Action": "execute-api:Invoke",
+            "Resource": ["execute-api:/s/GET/a/*"],
+            "Principal": "*",
+            "Condition": {"NotIpAddress": {"aws:SourceIp": ["10.0.0.0/8"]}},
+        })
+    );
+    assert!(template.apis[0].disable_execute_api_endpoint);
+}
+
+#[test]
+fn keys_and_plans_of_several_apis_are_one() {
+    let (template, findings) = read_text(include_str!(
+        "../../../tests/templates/own/usage-plans.yaml"
+    ));
+
+    assert_eq!(codes(&findings), [""; 0]);
+    let [plan] = template.usage_plans.as_slice() else {
+        panic!("{:?}", template.usage_plans);
+    };
+    assert_eq!(plan.name, "all");
+    assert_eq!(plan.api_stages.as_ref().map(Vec::len), Some(2));
+    assert_eq!(plan.quota.as_ref().map(|quota| quota.limit), Some(10));
+    assert_eq!(template.api_keys[0].id, plan.api_keys[0].value);
+    assert_eq!(template.api_keys[0].value.len(), 40);
+}
+
+#[test]
+fn plain_resources_make_an_api_for_each_stage() {
+    let (template, findings) = read_text(
+        "Resources:\n  Api: {Type: AWS::ApiGateway::RestApi, Properties: {Name: n}}\n  R: {Type: AWS::ApiGateway::Resource, Properties: {RestApiId: !Ref Api, ParentId: !GetAtt Api.RootResourceId, PathPart: r}}\n  S: {Type: AWS::ApiGateway::Resource, Properties: {RestApiId: !Ref Api, ParentId: !Ref R, PathPart: '{id}'}}\n  M:\n    Type: AWS::ApiGateway::Method\n    Properties: {RestApiId: !Ref Api, ResourceId: !Ref S, HttpMethod: GET, AuthorizationType: NONE, Integration: {Type: MOCK, RequestTemplates: {application/json: '{\"statusCode\": 200}'}, IntegrationResponses: [{StatusCode: 200}]}, MethodResponses: [{StatusCode: 200}]}\n  D: {Type: AWS::ApiGateway::Deployment, Properties: {RestApiId: !Ref Api, StageName: unused}}\n  One: {Type: AWS::ApiGateway::Stage, Properties: {RestApiId: !Ref Api, StageName: one, Variables: {a: b}}}\n  Two: {Type: AWS::ApiGateway::Stage, Properties: {RestApiId: !Ref Api, StageName: two}}\n",
+    );
+
+    assert_eq!(codes(&findings), [""; 0]);
+    assert_eq!(routes(&template), ["Api GET /r/{id}", "Api GET /r/{id}"]);
+    let stages: Vec<&str> = template
+        .apis
+        .iter()
+        .map(|api| api.stage.as_ref().unwrap().name.as_str())
+        .collect();
+    assert_eq!(stages, ["one", "two"]);
+    assert_eq!(template.apis[0].title, "n");
+}
+
+#[test]
+fn names_that_depend_on_each_other_end() {
+    let (_, findings) = read_text(
+        "Resources:\n  A: {Type: AWS::Lambda::Function, Properties: {FunctionName: !Ref B, Runtime: python3.12, Handler: a.b}}\n  B: {Type: AWS::Lambda::Function, Properties: {FunctionName: !Ref A, Runtime: python3.12, Handler: a.b}}\n  R: {Type: AWS::ApiGateway::Resource, Properties: {RestApiId: !Ref Api, ParentId: !Ref R, PathPart: r}}\n  Api: {Type: AWS::ApiGateway::RestApi}\n",
+    );
+
+    assert_eq!(codes(&findings), ["E1013"]);
+}
+
+/// A template with most of what there is.
+const RICH: &str = include_str!("../../../fixtures/templates/rest-authorizers/template.yaml");
+const CONDITIONS: &str =
+    include_str!("../../../fixtures/templates/stages-and-conditions/template.yaml");
+const PLAIN: &str = include_str!("../../../fixtures/templates/websocket-plain/template.yaml");
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Lines that are left out, doubled, swapped or given other words.
+    #[test]
+    fn no_change_of_a_template_makes_it_fail(
+        which in 0..3_usize,
+        changes in proptest::collection::vec((any::<u16>(), any::<u16>(), 0..6_u8), 1..6),
+    ) {
+        let text = [RICH, CONDITIONS, PLAIN][which];
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        for (at, other, how) in changes {
+            let (at, other) = (usize::from(at) % lines.len(), usize::from(other) % lines.len());
+            match how {
+                0 => { lines.remove(at); if lines.is_empty() { lines.push(String::new()); } }
+                1 => { let line = lines[other].clone(); lines.insert(at, line); }
+                2 => lines.swap(at, other),
+                3 => lines[at] = lines[at].replace("!Ref", "!GetAtt"),
+                4 => lines[at] = lines[at].replace(": ", ": !If [IsProd, [], "),
+                _ => lines[at] = lines[at].replace("!Sub", "!Join"),
+            }
+        }
+        read_text(&lines.join("\n"));
+    }
+
+    /// Functions in each other, in any form.
+    #[test]
+    fn no_nesting_of_functions_makes_it_fail(names in proptest::collection::vec(0..12_usize, 0..40)) {
+        let words = ["Sub", "Join", "Select", "Split", "If", "FindInMap", "GetAtt", "Ref", "Base64", "Cidr", "Equals", "Not"];
+        let mut value = "x".to_owned();
+        for name in names {
+            value = format!("{{Fn::{}: [{value}, {value_short}, A]}}", words[name], value_short = "{Ref: A}");
+        }
+        read_text(&format!("{SAM}Resources:\n  A: {{Type: AWS::Serverless::Api, Properties: {{StageName: {value}, Cors: {value}, Auth: {value}, DefinitionBody: {value}}}}}\n"));
+    }
+}
