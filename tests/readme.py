@@ -126,6 +126,8 @@ class Scene:
             process.terminate()
         output, _ = process.communicate(timeout=60)
         output = output.replace("\r\n", "\n").replace(str(port), "3000").rstrip("\n")
+        # The control plane takes the next port, or a free one where that is taken.
+        output = re.sub(r"(--endpoint-url http://127\.0\.0\.1:)\d+", r"\g<1>3001", output)
         return output + "\n" if output else ""
 
 
