@@ -1,11 +1,7 @@
-//! Any text is a template or an error with a place.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tollgate::language::vtl::Template;
+#[allow(dead_code, reason = "each target calls one of the functions")]
+#[path = "../../tests/it/strangers.rs"]
+mod strangers;
 
-fuzz_target!(|text: &str| {
-    if let Err(error) = Template::parse(text) {
-        assert!(error.line >= 1 && error.column >= 1);
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &str| strangers::vtl_parse(input));

@@ -13,5 +13,6 @@ mod local_functions;
 mod rest;
 mod rooms;
 mod server;
+mod strangers;
 mod template;
 mod vtl;
