@@ -5,7 +5,7 @@
 //! logs and of the console's Test button.
 
 use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::http::HeaderMap;
@@ -21,6 +21,7 @@ pub struct ExecutionLog(Option<Recorder>);
 struct Recorder {
     clock: Clock,
     settings: LogSettings,
+    secrets: Mutex<Vec<String>>,
     lines: Mutex<Vec<Line>>,
 }
 
@@ -52,8 +53,20 @@ impl ExecutionLog {
         Self(Some(Recorder {
             clock,
             settings,
+            secrets: Mutex::default(),
             lines: Mutex::default(),
         }))
+    }
+
+    /// Masks a value in every line from now on, wherever it stands in it.
+    pub fn hide(&self, secret: impl FnOnce() -> String) {
+        // What is shorter is no secret, and would mask half the log.
+        const SHORTEST: usize = 8;
+        let Some(log) = &self.0 else { return };
+        let secret = secret();
+        if secret.len() >= SHORTEST {
+            lock(&log.secrets).push(secret);
+        }
     }
 
     /// Whether anything is logged.
@@ -122,17 +135,19 @@ impl ExecutionLog {
 
     /// The lines so far.
     pub fn lines(&self) -> Vec<Line> {
-        self.0.as_ref().map_or_else(Vec::new, |log| {
-            log.lines
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        })
+        self.0
+            .as_ref()
+            .map_or_else(Vec::new, |log| lock(&log.lines).clone())
     }
 }
 
 impl Recorder {
     fn add(&self, failed: bool, mut text: String) {
+        for secret in lock(&self.secrets).iter() {
+            if text.contains(secret) {
+                text = text.replace(secret, &masked(secret));
+            }
+        }
         if text.len() > self.settings.longest {
             let mut end = self.settings.longest;
             while !text.is_char_boundary(end) {
@@ -143,11 +158,12 @@ impl Recorder {
         }
         let at = self.clock.since_epoch();
         let line = Line { at, failed, text };
-        self.lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(line);
+        lock(&self.lines).push(line);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A body as the log shows it.
@@ -170,28 +186,37 @@ pub fn header_map(headers: &HeaderMap) -> String {
     )
 }
 
-/// Names and values as the log shows them. Secrets keep their last characters only.
-pub fn pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> String {
+/// Whether a header's value is a secret.
+pub fn is_secret(name: &str) -> bool {
     const SECRET: [&str; 4] = [
         "authorization",
         "x-api-key",
         "x-amz-security-token",
         "cookie",
     ];
+    SECRET
+        .iter()
+        .any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+/// A secret as the log shows it: its last characters only.
+pub fn masked(secret: &str) -> String {
+    let length = secret.chars().count();
+    let skipped = length - length.min(24) / 4;
+    let tail: String = secret.chars().skip(skipped).collect();
+    format!("{}{tail}", "*".repeat(skipped.min(64)))
+}
+
+/// Names and values as the log shows them. Secrets keep their last characters only.
+pub fn pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> String {
     let mut text = "{".to_owned();
     for (index, (name, value)) in pairs.into_iter().enumerate() {
         let (name, value) = (name.as_ref(), value.as_ref());
         if index > 0 {
             text.push_str(", ");
         }
-        if SECRET
-            .iter()
-            .any(|secret| name.eq_ignore_ascii_case(secret))
-        {
-            let shown = value.chars().count().min(24) / 4;
-            let skipped = value.chars().count() - shown;
-            let tail: String = value.chars().skip(skipped).collect();
-            let _ = write!(text, "{name}={}{tail}", "*".repeat(skipped.min(64)));
+        if is_secret(name) {
+            let _ = write!(text, "{name}={}", masked(value));
         } else {
             let _ = write!(text, "{name}={value}");
         }
@@ -237,6 +262,18 @@ mod tests {
             log.lines()[0].text,
             format!("{} [TRUNCATED]", "é".repeat(10))
         );
+    }
+
+    #[test]
+    fn a_secret_is_masked_wherever_it_stands() {
+        let log = log(true, true);
+        log.hide(|| "s3cr3t-token".into());
+        log.hide(|| "short".into());
+        log.say(|| r#"{"a":"s3cr3t-token"}"#.into());
+        log.say(|| "short".into());
+
+        let lines: Vec<String> = log.lines().into_iter().map(|line| line.text).collect();
+        assert_eq!(lines, [r#"{"a":"*********ken"}"#, "short"]);
     }
 
     #[test]

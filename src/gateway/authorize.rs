@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tracing::debug;
 
+use super::execution_log;
 use super::rejection::Rejection;
 use crate::auth::iam::{
     Ask, Decision, IamUsers, Principal, Signature, SignatureFault, request_keys,
@@ -47,6 +48,7 @@ pub(super) async fn authorize(
         if let Err(rejection) = &asked {
             exchange.authorizer.error = Some(rejection.to_string());
         }
+        execution_log::authorizer_ends(exchange, asked.as_ref().map(|_| ()));
     }
     asked
 }
@@ -109,6 +111,7 @@ async fn lambda_authorizer(
         // The function is not even called.
         return Err(not_authorized(exchange, None, Decision::Deny));
     }
+    execution_log::authorizer_starts(exchange, lambda.name());
     let (answer, latency) = lambda
         .ask(exchange, &method_arn(exchange))
         .await
@@ -124,6 +127,7 @@ async fn lambda_authorizer(
             AuthorizerFault::Failed(why) => Rejection::AuthorizerFailed(why),
         })?;
     exchange.authorizer.latency = latency;
+    execution_log::authorizer_said(exchange, &answer);
     let own = match &answer.verdict {
         Verdict::Simple(true) => Decision::Allow,
         Verdict::Simple(false) => Decision::Deny,

@@ -8,8 +8,11 @@ use http::Response;
 use tracing::{error, info};
 
 use super::rejection::Rejection;
+use crate::auth::lambda_authorizer::Answer;
 use crate::base::{Body, Clock};
-use crate::event::execution_log::{ExecutionLog, LogSettings, body_text, header_map, pairs};
+use crate::event::execution_log::{
+    ExecutionLog, LogSettings, body_text, header_map, is_secret, masked, pairs,
+};
 use crate::event::{Exchange, media_type};
 use crate::function::InvokeError;
 use crate::integration::{IntegrationError, RequestBody};
@@ -22,7 +25,7 @@ pub(super) const WHOLE: LogSettings = LogSettings {
     longest: 1024 * 1024,
 };
 
-/// Begins the log of a request whose route is found.
+/// Begins the log of a request whose route is found, before anybody is asked whether it may pass.
 pub(super) fn begin(
     route: &RoutePlan,
     exchange: &mut Exchange<'_>,
@@ -34,9 +37,110 @@ pub(super) fn begin(
     };
     exchange.log = ExecutionLog::begin(clock.clone(), settings);
     let log = &exchange.log;
+    for (_, value) in exchange
+        .headers()
+        .iter_text()
+        .filter(|(name, _)| is_secret(name))
+    {
+        log.hide(|| value.into_owned());
+    }
     if forced.is_none() {
         log.say(|| format!("Extended Request Id: {}", exchange.extended_request_id));
     }
+}
+
+/// That a function is asked whether the caller may pass.
+pub(super) fn authorizer_starts(exchange: &Exchange<'_>, name: &str) {
+    exchange.log.say(|| {
+        format!(
+            "Starting authorizer: {name} for request: {}",
+            exchange.request_id
+        )
+    });
+}
+
+/// What the function said, now or before.
+pub(super) fn authorizer_said(exchange: &Exchange<'_>, answer: &Answer) {
+    let log = &exchange.log;
+    if let Some(key) = &answer.usage_identifier_key {
+        log.hide(|| key.clone());
+    }
+    log.data(|| {
+        format!(
+            "Authorizer result body before parsing: {}",
+            body_text(Some(&answer.text))
+        )
+    });
+    if let Some(principal) = &answer.caller.principal_id {
+        log.say(|| format!("Using valid authorizer policy for principal: {principal}"));
+    }
+}
+
+/// How an authorizer of any kind ended.
+pub(super) fn authorizer_ends(exchange: &Exchange<'_>, asked: Result<(), &Rejection>) {
+    let (log, id) = (&exchange.log, &exchange.request_id);
+    match asked {
+        Ok(()) => log.say(|| "Successfully completed authorizer execution".to_owned()),
+        Err(Rejection::AuthorizerFailed(_)) => {}
+        Err(_) => log.say(|| format!("Unauthorized request: {id}")),
+    }
+}
+
+/// What the usage plan says of the request.
+pub(super) fn usage_plan(
+    route: &RoutePlan,
+    exchange: &Exchange<'_>,
+    admitted: Result<(), &Rejection>,
+) {
+    let log = &exchange.log;
+    if !log.is_on() {
+        return;
+    }
+    let key = exchange
+        .api_key
+        .as_ref()
+        .map_or_else(String::new, |(_, value)| masked(value));
+    let stage = format!("{}/{}", exchange.api.api_id, exchange.api.stage);
+    let method = format!(
+        "{} {}",
+        exchange.request.method,
+        exchange.route.map_or("", |route| &route.resource_path)
+    );
+    log.say(|| {
+        format!(
+            "Verifying Usage Plan for request: {}. API Key: {key} API Stage: {stage}",
+            exchange.request_id
+        )
+    });
+    match admitted {
+        Err(Rejection::InvalidApiKey) => log.fail(|| {
+            format!(
+                "API Key {key} not authorized because method '{method}' requires API Key and API Key is not \
+                 associated with a Usage Plan for API Stage {stage}"
+            )
+        }),
+        Err(refused) => log.fail(|| {
+            format!("Usage Plan check failed for API Key {key} and API Stage {stage}: {refused}")
+        }),
+        Ok(()) => {
+            if !route.tolls.api_key_required {
+                log.say(|| {
+                    format!(
+                        "API Key {key} authorized because method '{method}' does not require API Key. Request will \
+                         not contribute to throttle or quota limits"
+                    )
+                });
+            }
+            log.say(|| {
+                format!("Usage Plan check succeeded for API Key {key} and API Stage {stage}")
+            });
+        }
+    }
+}
+
+/// That the request may pass, and what it is.
+pub(super) fn start(exchange: &Exchange<'_>) {
+    let log = &exchange.log;
     log.say(|| format!("Starting execution for request: {}", exchange.request_id));
     log.say(|| {
         format!(

@@ -104,7 +104,10 @@ async fn run<'p>(
     let route = find(api, exchange)?;
     execution_log::begin(route, exchange, clock, logged);
     let body = authorize(route, exchange, body).await?;
-    admit(&plan.limits, route, exchange).await?;
+    let admitted = admit(&plan.limits, route, exchange).await;
+    execution_log::usage_plan(route, exchange, admitted.as_ref().copied());
+    admitted?;
+    execution_log::start(exchange);
     validate::parameters(&route.validation, exchange)?;
     let body = read(route, exchange, body).await?;
     execution_log::body(exchange, &body);

@@ -301,3 +301,149 @@ fn wrong_flags_are_wrong_usage() {
         assert_eq!(scratch.run(arguments).code(), Some(2), "{arguments:?}");
     }
 }
+
+const GUARDED: &str = r#"openapi: "3.0.1"
+info: {title: pets, version: "1"}
+x-amazon-apigateway-api-key-source: AUTHORIZER
+components:
+  securitySchemes:
+    door:
+      type: apiKey
+      name: Authorization
+      in: header
+      x-amazon-apigateway-authtype: custom
+      x-amazon-apigateway-authorizer:
+        type: token
+        authorizerUri: arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:123456789012:function:door/invocations
+    key: {type: apiKey, name: x-api-key, in: header}
+paths:
+  /pets/{id}:
+    get:
+      parameters: [{name: id, in: path, required: true}]
+      security: [{door: [], key: []}]
+      responses: {"200": {description: ok}}
+      x-amazon-apigateway-integration:
+        type: mock
+        requestTemplates: {application/json: '{"statusCode": 200}'}
+        responses: {default: {statusCode: "200", responseTemplates: {application/json: '{"id": "$input.params("id")"}'}}}
+"#;
+
+const DOOR: &str = r#"
+def handler(event, context):
+    if event["authorizationToken"] != "Bearer let-me-in-please":
+        raise Exception("Unauthorized")
+    allow = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
+    return {
+        "principalId": "ada",
+        "policyDocument": {"Version": "2012-10-17", "Statement": [allow]},
+        "usageIdentifierKey": "ada-key-0123456789abcdef",
+    }
+"#;
+
+const GUARDED_SETTINGS: &str = r"
+functions: {door: {runtime: python3.13, handler: door.handler, codeUri: .}}
+apiKeys: [{name: ada, value: ada-key-0123456789abcdef}]
+usagePlans: [{name: gold, apiKeys: [ada], quota: {limit: 10, period: DAY}}]
+";
+
+/// What a test printed: the log's lines without their times, and the rest.
+fn log_lines(out: &str) -> Vec<&str> {
+    out.lines()
+        .map(|line| line.split_once(" UTC ").map_or(line, |(_, rest)| rest))
+        .map(|line| line.split_once(" : ").map_or(line, |(_, text)| text))
+        .collect()
+}
+
+#[test]
+fn a_test_shows_each_step_and_no_secret() {
+    let scratch = Scratch::new(&[
+        ("openapi.yaml", GUARDED),
+        ("door.py", DOOR),
+        ("tollgate.yaml", GUARDED_SETTINGS),
+    ]);
+
+    let ran = scratch.run(&[
+        "test-invoke",
+        "openapi.yaml",
+        "GET",
+        "/pets/7?x=1",
+        "--header",
+        "Authorization: Bearer let-me-in-please",
+    ]);
+
+    assert_eq!(ran.code(), Some(0), "{}", ran.err());
+    let out = ran.out();
+    let steps = [
+        "Starting authorizer: door for request: ",
+        "Authorizer result body before parsing: {\"principalId\": \"ada\"",
+        "Using valid authorizer policy for principal: ada",
+        "Successfully completed authorizer execution",
+        "Verifying Usage Plan for request: ",
+        "Usage Plan check succeeded for API Key ******************abcdef and API Stage ",
+        "Starting execution for request: ",
+        "HTTP Method: GET, Resource Path: /pets/7",
+        "Method request path: {id=7}",
+        "Method request query string: {x=1}",
+        "Method request headers: {Authorization=******************lease}",
+        "Method request body before transformations: ",
+        "Method response body after transformations: {\"id\": \"7\"}",
+        "Successfully completed execution",
+        "Method completed with status: 200",
+    ];
+    let mut lines = log_lines(&out).into_iter();
+    for step in steps {
+        assert!(lines.any(|line| line.starts_with(step)), "{step}\n{out}");
+    }
+    for secret in ["let-me-in", "ada-key"] {
+        assert!(!out.contains(secret), "{out}");
+    }
+}
+
+#[test]
+fn a_test_shows_who_refused() {
+    let keyless = DOOR.replace("ada-key", "bob-key");
+    let scratch = Scratch::new(&[
+        ("openapi.yaml", GUARDED),
+        ("door.py", &keyless),
+        ("tollgate.yaml", GUARDED_SETTINGS),
+    ]);
+    let last_step = |header: &str| {
+        let ran = scratch.run(&[
+            "test-invoke",
+            "openapi.yaml",
+            "GET",
+            "/pets/7",
+            "-H",
+            header,
+        ]);
+        assert_eq!(ran.code(), Some(0), "{}", ran.err());
+        let out = ran.out();
+        let lines = log_lines(&out);
+        let refused = lines
+            .iter()
+            .position(|line| line.starts_with("Gateway response type"));
+        let at = refused.unwrap_or_else(|| panic!("{out}"));
+        assert!(!out.contains("Starting execution"), "{out}");
+        format!("{}\n{}", lines[at - 2], lines[at])
+    };
+
+    let unauthorized = last_step("Authorization: Bearer nonsense");
+    assert!(
+        unauthorized.starts_with("Unauthorized request: "),
+        "{unauthorized}"
+    );
+    assert!(
+        unauthorized.ends_with("UNAUTHORIZED with status code: 401"),
+        "{unauthorized}"
+    );
+
+    let no_key = last_step("Authorization: Bearer let-me-in-please");
+    assert!(
+        no_key.contains("not authorized because method 'GET /pets/{id}' requires API Key"),
+        "{no_key}"
+    );
+    assert!(
+        no_key.ends_with("INVALID_API_KEY with status code: 403"),
+        "{no_key}"
+    );
+}

@@ -3,6 +3,7 @@
 //! Source: API Gateway developer guide, "Output from an API Gateway Lambda
 //! authorizer" and "Control access to HTTP APIs with AWS Lambda authorizers".
 
+use bytes::Bytes;
 use serde_json::{Map as JsonMap, Value as Json};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(super) enum Reading {
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
+    /// As the function wrote it: for the log.
+    pub text: Bytes,
     /// Whom the function named.
     pub caller: Arc<LambdaCaller>,
     /// What it decided.
@@ -51,7 +54,7 @@ pub enum Verdict {
 ///
 /// An answer without `principalId` is taken (recorded at AWS, though the guide
 /// wants one).
-pub(super) fn read(payload: &[u8], reading: Reading) -> Result<Answer, String> {
+pub(super) fn read(payload: &Bytes, reading: Reading) -> Result<Answer, String> {
     if payload.len() > ANSWER_LIMIT {
         return Err(format!("it is larger than {ANSWER_LIMIT} bytes"));
     }
@@ -73,13 +76,14 @@ pub(super) fn read(payload: &[u8], reading: Reading) -> Result<Answer, String> {
             return Err("`isAuthorized` is no boolean".to_owned());
         };
         return Ok(Answer {
+            text: payload.clone(),
             caller: Arc::new(LambdaCaller {
                 principal_id: None,
                 context,
             }),
             verdict: Verdict::Simple(*authorized),
             usage_identifier_key: None,
-            size: payload.len() * 3 + 256,
+            size: payload.len() * 4 + 256,
         });
     }
     let document = members
@@ -98,6 +102,7 @@ pub(super) fn read(payload: &[u8], reading: Reading) -> Result<Answer, String> {
         Some(_) => return Err("`usageIdentifierKey` is no text".to_owned()),
     };
     Ok(Answer {
+        text: payload.clone(),
         caller: Arc::new(LambdaCaller {
             principal_id,
             context,
@@ -105,7 +110,7 @@ pub(super) fn read(payload: &[u8], reading: Reading) -> Result<Answer, String> {
         verdict: Verdict::Policy(policy),
         usage_identifier_key,
         // A policy as patterns weighs more than its text.
-        size: payload.len() * 24 + 256,
+        size: payload.len() * 25 + 256,
     })
 }
 
@@ -148,13 +153,13 @@ mod tests {
     }
 
     fn reads(json: &Json, reading: Reading) -> bool {
-        read(json.to_string().as_bytes(), reading).is_ok()
+        read(&json.to_string().into(), reading).is_ok()
     }
 
     #[test]
     fn a_rest_answer_has_a_policy_and_a_plain_context() {
         let answer = json!({"principalId": "u", "policyDocument": policy(), "context": {"a": "x", "b": 1, "c": true, "d": null}, "usageIdentifierKey": "k"});
-        let read = read(answer.to_string().as_bytes(), Reading::Rest).unwrap();
+        let read = read(&answer.to_string().into(), Reading::Rest).unwrap();
 
         assert_eq!(read.caller.principal_id.as_deref(), Some("u"));
         assert_eq!(read.usage_identifier_key.as_deref(), Some("k"));
@@ -204,7 +209,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_breaks_the_reader(text in "\\PC{0,60}") {
-            let _ = read(text.as_bytes(), Reading::Rest);
+            let _ = read(&Bytes::copy_from_slice(text.as_bytes()), Reading::Rest);
         }
     }
 }

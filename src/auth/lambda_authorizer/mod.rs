@@ -78,6 +78,7 @@ pub enum Input {
 /// A Lambda authorizer.
 #[derive(Debug)]
 pub struct LambdaAuthorizer {
+    name: String,
     input: Input,
     function: FunctionRef,
     /// How long an answer is kept; zero where none is.
@@ -103,7 +104,7 @@ type Flight = Shared<BoxFuture<'static, Result<Arc<Answer>, AuthorizerFault>>>;
 
 impl LambdaAuthorizer {
     /// An authorizer that keeps answers for `ttl`.
-    pub fn new(input: Input, function: FunctionRef, ttl: Duration) -> Self {
+    pub fn new(name: &str, input: Input, function: FunctionRef, ttl: Duration) -> Self {
         // Without an identity source there is nothing to keep an answer by.
         let ttl = match &input {
             Input::Request { sources } | Input::Http { sources, .. } if sources.is_empty() => {
@@ -112,6 +113,7 @@ impl LambdaAuthorizer {
             _ => ttl,
         };
         Self {
+            name: name.to_owned(),
             input,
             function,
             ttl,
@@ -120,6 +122,11 @@ impl LambdaAuthorizer {
                 flights: Mutex::new(HashMap::new()),
             }),
         }
+    }
+
+    /// What the document calls it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Asks the function, or what it said before, and how long that took.
