@@ -129,8 +129,9 @@ impl FunctionRef {
         }
         match &function.place {
             Place::Local(local) => local.invoke(invocation).await,
-            Place::Aws { lambda, arn } => lambda.invoke(arn, invocation).await,
-            Place::Endpoint(endpoint) => endpoint.invoke(invocation).await,
+            // The SDK's future has 12 KB, which every request of every route would have room for.
+            Place::Aws { lambda, arn } => Box::pin(lambda.invoke(arn, invocation)).await,
+            Place::Endpoint(endpoint) => Box::pin(endpoint.invoke(invocation)).await,
             Place::Handler(handler) => {
                 invoke_handler(&function.name, handler.as_ref(), invocation).await
             }

@@ -231,7 +231,8 @@ impl AwsClient {
         let uri: Uri = address.parse().map_err(|error| {
             IntegrationError::Configuration(format!("`{address}` is no address: {error}"))
         })?;
-        let credentials = self.credentials(call.role, other.as_ref()).await?;
+        // Boxed: it has 14 KB, and is rarely more than a look.
+        let credentials = Box::pin(self.credentials(call.role, other.as_ref())).await?;
         let mut request = Request::new(call.body);
         *request.method_mut() = call.method;
         *request.uri_mut() = uri;

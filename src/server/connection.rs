@@ -151,11 +151,9 @@ where
         let shared = Arc::clone(&shared);
         service_fn(move |request| {
             let in_flight = shared.begin_request();
-            let answer = answer_http1(request, ends, service.clone(), heads.clone());
-            async move {
-                let _in_flight = in_flight;
-                Ok::<_, Infallible>(answer.await)
-            }
+            // Boxed: hyper keeps room for one in each connection, idle or not.
+            let answer = answer_http1(request, ends, service.clone(), heads.clone(), in_flight);
+            Box::pin(answer.map(Ok::<_, Infallible>))
         })
     };
     let connection = hyper::server::conn::http1::Builder::new()
@@ -178,6 +176,7 @@ async fn answer_http1<S: Service>(
     ends: Ends,
     service: S,
     heads: Heads,
+    _in_flight: InFlight,
 ) -> Response<Body> {
     let number = request
         .uri()
@@ -332,11 +331,11 @@ where
         service_fn(move |request| {
             let in_flight = shared.begin_request();
             let service = service.clone();
-            async move {
+            Box::pin(async move {
                 let _in_flight = in_flight;
                 let received = of_http2(request, ends, body_timeout);
                 Ok::<_, Infallible>(answer(service, received).await)
-            }
+            })
         })
     };
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
