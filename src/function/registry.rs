@@ -2,7 +2,7 @@
 //! everything else at AWS.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -13,7 +13,8 @@ use super::aws::AwsLambda;
 use super::aws_config::{AwsConfig, AwsOptions};
 use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
-use super::local::{LocalFunction, LocalOptions};
+use super::local::LocalOptions;
+use super::renewable::{Renewable, Retired};
 use super::streaming::{self, Streamed};
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::FunctionArn;
@@ -33,6 +34,10 @@ pub struct FunctionsOptions {
     pub account_id: String,
     /// Folder that a function's `local:static/FOLDER` starts from.
     pub directory: PathBuf,
+    /// Where local functions reach Lambda's API, once that is known.
+    pub lambda_endpoint: Arc<OnceLock<String>>,
+    /// By function name: its logical id in a template, by which it is found as well.
+    pub logical_ids: IndexMap<String, String>,
 }
 
 impl FunctionsOptions {
@@ -40,6 +45,7 @@ impl FunctionsOptions {
         LocalOptions {
             region: self.aws.region.clone(),
             account_id: self.account_id.clone(),
+            lambda_endpoint: Arc::clone(&self.lambda_endpoint),
             ..LocalOptions::default()
         }
     }
@@ -50,6 +56,8 @@ impl FunctionsOptions {
 pub struct Function {
     name: String,
     place: Place,
+    /// What the configuration or the template says of it.
+    settings: Option<FunctionSettings>,
     /// An API has asked for it.
     wanted: AtomicBool,
 }
@@ -59,13 +67,14 @@ impl Function {
         Self {
             name,
             place,
+            settings: None,
             wanted: AtomicBool::new(false),
         }
     }
 }
 
 enum Place {
-    Local(Arc<LocalFunction>),
+    Local(Arc<Renewable>),
     Aws {
         lambda: Arc<AwsLambda>,
         arn: FunctionArn,
@@ -102,6 +111,19 @@ impl FunctionRef {
         &self.function.name
     }
 
+    /// What the configuration or the template says of it, if it does.
+    pub fn settings(&self) -> Option<&FunctionSettings> {
+        self.function.settings.as_ref()
+    }
+
+    /// Another number once its code was replaced: what it answered before is of old code.
+    pub fn generation(&self) -> u64 {
+        match &self.function.place {
+            Place::Local(local) => local.generation(),
+            _ => 0,
+        }
+    }
+
     /// The handler behind it, where it is one of this program.
     pub fn handler(&self) -> Option<Arc<dyn Handler>> {
         match &self.function.place {
@@ -128,7 +150,7 @@ impl FunctionRef {
             });
         }
         match &function.place {
-            Place::Local(local) => local.invoke(invocation).await,
+            Place::Local(local) => local.current().invoke(invocation).await,
             Place::Aws { lambda, arn } => lambda.invoke(arn, invocation).await,
             Place::Endpoint(endpoint) => endpoint.invoke(invocation).await,
             Place::Handler(handler) => {
@@ -162,7 +184,7 @@ impl FunctionRef {
         }
         match &function.place {
             Place::Local(local) => {
-                let local = Arc::clone(local);
+                let local = local.current();
                 streaming::run(
                     |sink| async move { local.invoke_into(invocation, Some(sink)).await },
                 )
@@ -223,6 +245,7 @@ pub struct Functions {
     lambda: Arc<AwsLambda>,
     handlers: Handlers,
     options: Arc<FunctionsOptions>,
+    retired: Arc<Retired>,
 }
 
 impl Functions {
@@ -232,6 +255,28 @@ impl Functions {
         handlers: Handlers,
         options: FunctionsOptions,
     ) -> Self {
+        Self::after(None, settings, handlers, options)
+    }
+
+    /// The same, where others serve already: a local function whose settings are
+    /// the same keeps its processes, the way to AWS its credentials.
+    pub fn after(
+        before: Option<&Self>,
+        settings: &IndexMap<String, FunctionSettings>,
+        handlers: Handlers,
+        options: FunctionsOptions,
+    ) -> Self {
+        let retired = before.map_or_else(Arc::default, |before| Arc::clone(&before.retired));
+        let same_world = before.filter(|before| {
+            before.options.aws == options.aws && before.options.account_id == options.account_id
+        });
+        let there = |key: &str, settings: &FunctionSettings| {
+            let function = same_world?.placed.get(key)?;
+            match &function.place {
+                Place::Local(local) if local.is_of(settings) => Some(Arc::clone(local)),
+                _ => None,
+            }
+        };
         let placed = settings
             .iter()
             .map(|(key, settings)| {
@@ -248,20 +293,31 @@ impl Functions {
                         }
                     }
                     FunctionPlace::Runtime { .. } | FunctionPlace::Command { .. } => {
-                        Place::Local(LocalFunction::new(key, settings, options.local()))
+                        Place::Local(there(key, settings).unwrap_or_else(|| {
+                            Renewable::new(key, settings, options.local(), Arc::clone(&retired))
+                        }))
                     }
                 };
-                (key.clone(), Arc::new(Function::new(name, place)))
+                let mut function = Function::new(name, place);
+                function.settings = Some(settings.clone());
+                (key.clone(), Arc::new(function))
             })
             .collect();
-        let aws = Arc::new(AwsConfig::new(options.aws.clone()));
-        let lambda = Arc::new(AwsLambda::new(Arc::clone(&aws)));
+        let (aws, lambda) = match same_world {
+            Some(before) => (Arc::clone(&before.aws), Arc::clone(&before.lambda)),
+            None => {
+                let aws = Arc::new(AwsConfig::new(options.aws.clone()));
+                let lambda = Arc::new(AwsLambda::new(Arc::clone(&aws)));
+                (aws, lambda)
+            }
+        };
         Self {
             placed: Arc::new(placed),
             aws,
             lambda,
             handlers,
             options: Arc::new(options),
+            retired,
         }
     }
 
@@ -329,8 +385,58 @@ impl Functions {
     pub async fn shutdown(&self) {
         let ending = self
             .local()
-            .map(|(_, local)| async move { local.shutdown().await });
+            .map(|(_, local)| async move { local.current().shutdown().await });
         futures_util::future::join_all(ending).await;
+        self.retired.shutdown().await;
+    }
+
+    /// Lets the calls of a local function from now on run in new processes, since
+    /// its code has changed. Calls under way end in their own time.
+    pub fn renew(&self, key: &str) {
+        if let Some((_, local)) = self.local().find(|(other, _)| *other == key) {
+            local.renew();
+        }
+    }
+
+    /// The functions that the configuration or a template places, by key.
+    pub fn all(&self) -> impl Iterator<Item = (&str, FunctionRef)> {
+        self.placed.iter().map(|(key, function)| {
+            let function = FunctionRef {
+                function: Arc::clone(function),
+                qualifier: None,
+            };
+            (key.as_str(), function)
+        })
+    }
+
+    /// The function of that name, ARN or logical id that the configuration or a
+    /// template places. Unlike [`resolve`](Self::resolve) it never gives one at AWS.
+    pub fn find(&self, arn: &FunctionArn) -> Option<FunctionRef> {
+        let by_logical_id = || {
+            let ids = &self.options.logical_ids;
+            let (name, _) = ids.iter().find(|(_, id)| **id == arn.name)?;
+            self.placed.get(name)
+        };
+        let unqualified = arn.unqualified(&self.options.aws.region, &self.options.account_id);
+        let function = [unqualified.as_str(), arn.name.as_str()]
+            .iter()
+            .find_map(|key| self.placed.get(*key))
+            .or_else(|| self.by_name(&arn.name))
+            .or_else(by_logical_id)?;
+        Some(FunctionRef {
+            function: Arc::clone(function),
+            qualifier: arn.qualifier.clone(),
+        })
+    }
+
+    /// One whose key is an ARN with that name.
+    fn by_name(&self, name: &str) -> Option<&Arc<Function>> {
+        self.placed.values().find(|function| function.name == name)
+    }
+
+    /// The region and account of functions whose name alone is known.
+    pub fn home(&self) -> (&str, &str) {
+        (&self.options.aws.region, &self.options.account_id)
     }
 
     /// What keeps the functions that were resolved from starting, as far as that
@@ -350,14 +456,14 @@ impl Functions {
             });
         let local = self
             .local()
-            .filter_map(|(key, local)| Some((key, local.check().err()?)));
+            .filter_map(|(key, local)| Some((key, local.current().check().err()?)));
         missing
             .chain(local)
             .filter(|(key, _)| wanted(key))
             .collect()
     }
 
-    fn local(&self) -> impl Iterator<Item = (&str, &Arc<LocalFunction>)> {
+    fn local(&self) -> impl Iterator<Item = (&str, &Arc<Renewable>)> {
         self.placed
             .iter()
             .filter_map(|(key, function)| match &function.place {

@@ -154,6 +154,22 @@ pub struct FunctionSettings {
     pub span: Span,
 }
 
+impl FunctionSettings {
+    /// The same without its place in the file: equal to what says the same elsewhere.
+    #[must_use]
+    pub fn without_spans(&self) -> Self {
+        let mut settings = self.clone();
+        settings.span = Span::default();
+        match &mut settings.place {
+            FunctionPlace::Runtime { runtime, .. } => runtime.span = Span::default(),
+            FunctionPlace::Endpoint { url } => url.span = Span::default(),
+            FunctionPlace::Handler { name } => name.span = Span::default(),
+            FunctionPlace::Command { .. } => {}
+        }
+        settings
+    }
+}
+
 /// Where a function runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FunctionPlace {

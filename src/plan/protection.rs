@@ -181,7 +181,7 @@ impl Build<'_> {
                     None => None,
                     Some(text) => Some(whole_match(text)?),
                 };
-                self.lambda(Input::Token { source, expression }, uri, model)
+                self.lambda(name, Input::Token { source, expression }, uri, model)
             }
             AuthorizerKind::Request {
                 uri,
@@ -205,7 +205,7 @@ impl Build<'_> {
                         }
                     }
                 };
-                self.lambda(input, uri, model)
+                self.lambda(name, input, uri, model)
             }
             AuthorizerKind::CognitoUserPools {
                 provider_arns,
@@ -252,6 +252,7 @@ impl Build<'_> {
 
     fn lambda(
         &self,
+        name: &str,
         input: Input,
         uri: &Spanned<String>,
         model: &Authorizer,
@@ -261,7 +262,9 @@ impl Build<'_> {
             ApiKind::Http => Duration::ZERO,
         });
         let function = self.function(uri)?;
-        let lambda = LambdaAuthorizer::new(input, function, ttl);
+        let name = format!("{}/{}/{name}", self.facts.api_id, self.facts.stage);
+        let known = self.compiler.authorizer_answers;
+        let lambda = LambdaAuthorizer::new(input, function, ttl).keeping(&name, known);
         Ok(RouteAuthorizer::Lambda(Arc::new(lambda)))
     }
 

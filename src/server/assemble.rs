@@ -1,9 +1,12 @@
 //! From what was read to what serves: functions placed, plan compiled.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use indexmap::IndexMap;
 
 use crate::auth::Issuers;
+use crate::auth::lambda_authorizer::AuthorizerAnswers;
 use crate::base::Clock;
 use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
@@ -28,6 +31,16 @@ pub struct Extras {
     pub lambda_endpoint: Option<String>,
     /// Issuers of tokens that are known from an earlier plan.
     pub issuers: Issuers,
+    /// Answers of Lambda authorizers that are known from an earlier plan.
+    pub authorizer_answers: AuthorizerAnswers,
+    /// Connections to HTTP backends, from plan to plan.
+    pub client: HttpClient,
+    /// The functions of the plan before: those that stay the same keep their processes.
+    pub functions: Option<Functions>,
+    /// Where local functions reach Lambda's API, once that is known.
+    pub function_endpoint: Arc<OnceLock<String>>,
+    /// By function name: its logical id in a template.
+    pub logical_ids: IndexMap<String, String>,
     /// The folder of each API's document.
     pub directories: Vec<PathBuf>,
     /// What counts from plan to plan; absent: it ends with this one.
@@ -51,9 +64,16 @@ pub fn assemble(
         },
         account_id: settings.account_id.clone(),
         directory: settings.base_directory.clone(),
+        lambda_endpoint: extras.function_endpoint,
+        logical_ids: extras.logical_ids,
     };
-    let functions = Functions::new(&settings.functions, extras.handlers, options);
-    let client = HttpClient::default();
+    let functions = Functions::after(
+        extras.functions.as_ref(),
+        &settings.functions,
+        extras.handlers,
+        options,
+    );
+    let client = extras.client;
     let aws = AwsClient::new(functions.aws_config(), client.clone());
     let limits = extras
         .limits
@@ -65,6 +85,7 @@ pub fn assemble(
         aws: &aws,
         limits: &limits,
         issuers: &extras.issuers,
+        authorizer_answers: &extras.authorizer_answers,
         directories: &extras.directories,
     };
     let plan = compile(apis, &compiler, diagnostics);

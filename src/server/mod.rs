@@ -26,6 +26,7 @@ mod listen;
 mod options;
 mod recorder;
 mod stall;
+pub mod watch;
 
 pub use accept::{Ended, serve};
 pub use assemble::{Extras, assemble, open_limits};

@@ -27,7 +27,7 @@ mod process_group;
 mod runtime_api;
 mod table;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use base64::Engine;
@@ -81,6 +81,8 @@ pub struct LocalOptions {
     pub idle_timeout: Duration,
     /// The time in deadlines and messages.
     pub clock: Clock,
+    /// Where functions reach Lambda's API, once that is known: `http://127.0.0.1:3001`.
+    pub lambda_endpoint: Arc<OnceLock<String>>,
 }
 
 impl Default for LocalOptions {
@@ -96,6 +98,7 @@ impl Default for LocalOptions {
             // Lambda keeps an idle environment for some minutes and does not say how many.
             idle_timeout: Duration::from_secs(5 * 60),
             clock: Clock::System,
+            lambda_endpoint: Arc::default(),
         }
     }
 }
@@ -236,6 +239,11 @@ impl LocalFunction {
         self.pool.close(SHUTDOWN_PATIENCE).await;
     }
 
+    /// What is left of it once it is dropped.
+    pub(in crate::function) fn remains(&self) -> Remains {
+        Remains(Arc::downgrade(&self.pool))
+    }
+
     /// The JSON in a base64 client context, on one line.
     fn client_context(&self, encoded: &str) -> Result<HeaderValue, InvokeError> {
         STANDARD
@@ -252,6 +260,22 @@ impl LocalFunction {
             status: 400,
             code: "InvalidRequestContentException".to_owned(),
             detail: detail.to_owned(),
+        }
+    }
+}
+
+/// The processes of a function that has been dropped, as long as they run.
+pub(in crate::function) struct Remains(Weak<Pool>);
+
+impl Remains {
+    pub(in crate::function) fn are_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// As [`LocalFunction::shutdown`].
+    pub(in crate::function) async fn shutdown(&self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.close(SHUTDOWN_PATIENCE).await;
         }
     }
 }
