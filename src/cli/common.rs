@@ -115,6 +115,23 @@ pub struct ServeOptions {
     #[arg(long, value_name = "PORT", env = "TOLLGATE_ADMIN_PORT")]
     pub admin_port: Option<AdminPortFlag>,
 
+    /// Reload when definitions, configuration or functions' code change [default: in a terminal]
+    #[arg(
+        long,
+        env = "TOLLGATE_WATCH",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        overrides_with = "no_watch"
+    )]
+    pub watch: Option<bool>,
+
+    /// Do not reload
+    #[arg(long, overrides_with = "watch")]
+    pub no_watch: bool,
+
     /// Leave out of answers whatever AWS does not send: Retry-After and RateLimit headers
     #[arg(long, env = "TOLLGATE_STRICT_AWS")]
     pub strict_aws: bool,
@@ -128,6 +145,17 @@ impl ServeOptions {
     /// The host that was asked for; `None` where nobody did, which is 127.0.0.1 and ::1.
     pub fn chosen_host(&self) -> Option<&str> {
         self.common.origins.get("host").map(|_| self.host.as_str())
+    }
+
+    /// Whether changes are watched for: as asked, else in a terminal.
+    pub fn watches(&self) -> bool {
+        use std::io::IsTerminal;
+
+        match (self.no_watch, self.watch) {
+            (true, _) => false,
+            (false, Some(watch)) => watch,
+            (false, None) => std::io::stdout().is_terminal() || std::io::stderr().is_terminal(),
+        }
     }
 
     /// The control plane's port beside a gateway at `port`: flag over configuration over default.

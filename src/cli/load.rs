@@ -39,6 +39,8 @@ pub struct Loaded {
     pub definitions: Vec<PathBuf>,
     /// The configuration file that was read.
     pub config: Option<PathBuf>,
+    /// Other files that decided on values: samconfig.toml and those it names.
+    pub values_files: Vec<PathBuf>,
     /// Lines for people on what was taken without being asked for.
     pub notes: Vec<String>,
     /// Each setting with its value and where it comes from.
@@ -116,6 +118,7 @@ pub fn load(common: &Common) -> Result<Loaded> {
         diagnostics,
         definitions,
         config,
+        values_files: Vec::new(),
         notes,
         effective: Vec::new(),
     };
@@ -186,6 +189,7 @@ impl Loaded {
 
     fn add_template(&mut self, path: &Path, root: Node, common: &Common) -> Result<Vec<Api>> {
         let values = TemplateValues::read(common, path, &self.settings, &mut self.notes)?;
+        self.values_files.extend(values.files.iter().cloned());
         let mut read = template::read(
             &mut self.sources,
             root,

@@ -9,6 +9,7 @@ pub mod common;
 mod config;
 mod exec;
 pub mod load;
+mod reload;
 mod render;
 pub mod routes;
 mod serve;

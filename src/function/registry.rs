@@ -2,8 +2,8 @@
 //! everything else at AWS.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
@@ -268,7 +268,9 @@ impl Functions {
     ) -> Self {
         let retired = before.map_or_else(Arc::default, |before| Arc::clone(&before.retired));
         let same_world = before.filter(|before| {
-            before.options.aws == options.aws && before.options.account_id == options.account_id
+            before.options.aws == options.aws
+                && before.options.account_id == options.account_id
+                && Arc::ptr_eq(&before.options.lambda_endpoint, &options.lambda_endpoint)
         });
         let there = |key: &str, settings: &FunctionSettings| {
             let function = same_world?.placed.get(key)?;
@@ -432,6 +434,12 @@ impl Functions {
     /// One whose key is an ARN with that name.
     fn by_name(&self, name: &str) -> Option<&Arc<Function>> {
         self.placed.values().find(|function| function.name == name)
+    }
+
+    /// Tells local functions that start from now on where Lambda's API is. The first
+    /// word stands, for the functions of later plans as well.
+    pub fn reach_lambda_at(&self, url: String) {
+        let _ = self.options.lambda_endpoint.set(url);
     }
 
     /// The region and account of functions whose name alone is known.

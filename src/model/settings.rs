@@ -129,12 +129,24 @@ pub enum WhenDown {
 }
 
 /// Where the control plane listens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
     /// A loopback address; absent: 127.0.0.1.
     pub host: Option<std::net::IpAddr>,
     /// Absent: the gateway's port and one, or a free one.
     pub port: Option<u16>,
+    /// Local functions are told to call Lambda there: `AWS_ENDPOINT_URL_LAMBDA`.
+    pub function_endpoint: bool,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self {
+            host: None,
+            port: None,
+            function_endpoint: true,
+        }
+    }
 }
 
 /// A function that the configuration places.

@@ -64,7 +64,11 @@ pub fn assemble(
         },
         account_id: settings.account_id.clone(),
         directory: settings.base_directory.clone(),
-        lambda_endpoint: extras.function_endpoint,
+        lambda_endpoint: if settings.admin.function_endpoint {
+            extras.function_endpoint
+        } else {
+            Arc::default()
+        },
         logical_ids: extras.logical_ids,
     };
     let functions = Functions::after(

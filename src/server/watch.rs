@@ -56,21 +56,8 @@ const IGNORED_FOLDERS: [&str; 20] = [
 
 /// Ends of file names that editors, interpreters and programs leave beside code.
 const IGNORED_ENDS: [&str; 15] = [
-    "~",
-    ".swp",
-    ".swo",
-    ".swx",
-    ".tmp",
-    ".bak",
-    ".orig",
-    ".pyc",
-    ".log",
-    ".pid",
-    ".db",
-    ".sqlite",
-    ".sqlite3",
-    "-journal",
-    "-wal",
+    "~", ".swp", ".swo", ".swx", ".tmp", ".bak", ".orig", ".pyc", ".log", ".pid", ".db", ".sqlite",
+    ".sqlite3", "-journal", "-wal",
 ];
 
 /// What is to be watched.
@@ -621,7 +608,10 @@ mod tests {
         let (_folder, path) = project(&["pets/target/app.py"]);
         let (rules, _) = Rules::of(&watched(&path));
 
-        assert_eq!(changes(&rules, &path.join("pets/target/app.py")).code.len(), 1);
+        assert_eq!(
+            changes(&rules, &path.join("pets/target/app.py")).code.len(),
+            1
+        );
     }
 
     #[tokio::test]
