@@ -1,9 +1,11 @@
 //! Which function runs where: the configuration's functions by name or ARN,
 //! everything else at AWS.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
@@ -13,11 +15,11 @@ use super::aws::AwsLambda;
 use super::aws_config::{AwsConfig, AwsOptions};
 use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
-use super::local::LocalOptions;
+use super::local::{Debugger, LocalOptions, SUSPENDED};
 use super::renewable::{Renewable, Retired};
 use super::streaming::{self, Streamed};
 use super::{Invocation, InvocationType, InvokeError, Outcome};
-use crate::base::FunctionArn;
+use crate::base::{FunctionArn, id};
 use crate::model::settings::{FunctionPlace, FunctionSettings};
 
 /// The largest event that Lambda takes for a synchronous call, and for an
@@ -38,6 +40,8 @@ pub struct FunctionsOptions {
     pub lambda_endpoint: Arc<OnceLock<String>>,
     /// By function name: its logical id in a template, by which it is found as well.
     pub logical_ids: IndexMap<String, String>,
+    /// By key: the local functions that run under a debugger.
+    pub debuggers: IndexMap<String, Debugger>,
 }
 
 impl FunctionsOptions {
@@ -48,6 +52,31 @@ impl FunctionsOptions {
             lambda_endpoint: Arc::clone(&self.lambda_endpoint),
             ..LocalOptions::default()
         }
+    }
+}
+
+impl FunctionsOptions {
+    /// The settings and options of a function; under a debugger it has one process
+    /// and all the time.
+    fn debugged<'s>(
+        &self,
+        key: &str,
+        settings: &'s FunctionSettings,
+    ) -> (Cow<'s, FunctionSettings>, LocalOptions) {
+        let options = self.local();
+        let Some(debugger) = self.debuggers.get(key) else {
+            return (Cow::Borrowed(settings), options);
+        };
+        let mut settings = settings.clone();
+        settings.timeout = SUSPENDED;
+        let options = LocalOptions {
+            max_processes: 1,
+            init_timeout: SUSPENDED,
+            idle_timeout: SUSPENDED,
+            debugger: Some(debugger.clone()),
+            ..options
+        };
+        (Cow::Owned(settings), options)
     }
 }
 
@@ -103,12 +132,36 @@ pub struct FunctionRef {
     function: Arc<Function>,
     /// Alias or version.
     pub qualifier: Option<String>,
+    /// The id that the next calls have; without one each gets its own.
+    request_id: Option<Arc<str>>,
 }
 
 impl FunctionRef {
     /// The function's name.
     pub fn name(&self) -> &str {
         &self.function.name
+    }
+
+    /// The same, called under a request id of the caller's.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: Arc<str>) -> Self {
+        self.request_id = Some(request_id);
+        self
+    }
+
+    fn next_id(&self) -> Arc<str> {
+        self.request_id
+            .clone()
+            .unwrap_or_else(|| Arc::from(id::request_id()))
+    }
+
+    /// How long its answer is waited for by who would wait for `usual`: at a
+    /// breakpoint nobody counts.
+    pub fn patience(&self, usual: Duration) -> Duration {
+        match &self.function.place {
+            Place::Local(local) if local.is_debugged() => SUSPENDED,
+            _ => usual,
+        }
     }
 
     /// What the configuration or the template says of it, if it does.
@@ -150,7 +203,10 @@ impl FunctionRef {
             });
         }
         match &function.place {
-            Place::Local(local) => local.current().invoke(invocation).await,
+            Place::Local(local) => {
+                let local = local.current();
+                local.invoke_as(self.next_id(), invocation, None).await
+            }
             Place::Aws { lambda, arn } => lambda.invoke(arn, invocation).await,
             Place::Endpoint(endpoint) => endpoint.invoke(invocation).await,
             Place::Handler(handler) => {
@@ -185,8 +241,9 @@ impl FunctionRef {
         match &function.place {
             Place::Local(local) => {
                 let local = local.current();
+                let id = self.next_id();
                 streaming::run(
-                    |sink| async move { local.invoke_into(invocation, Some(sink)).await },
+                    |sink| async move { local.invoke_as(id, invocation, Some(sink)).await },
                 )
                 .await
             }
@@ -272,10 +329,10 @@ impl Functions {
                 && before.options.account_id == options.account_id
                 && Arc::ptr_eq(&before.options.lambda_endpoint, &options.lambda_endpoint)
         });
-        let there = |key: &str, settings: &FunctionSettings| {
+        let there = |key: &str, settings: &FunctionSettings, options: &LocalOptions| {
             let function = same_world?.placed.get(key)?;
             match &function.place {
-                Place::Local(local) if local.is_of(settings) => Some(Arc::clone(local)),
+                Place::Local(local) if local.is_of(settings, options) => Some(Arc::clone(local)),
                 _ => None,
             }
         };
@@ -295,8 +352,9 @@ impl Functions {
                         }
                     }
                     FunctionPlace::Runtime { .. } | FunctionPlace::Command { .. } => {
-                        Place::Local(there(key, settings).unwrap_or_else(|| {
-                            Renewable::new(key, settings, options.local(), Arc::clone(&retired))
+                        let (settings, own) = options.debugged(key, settings);
+                        Place::Local(there(key, &settings, &own).unwrap_or_else(|| {
+                            Renewable::new(key, &settings, own, Arc::clone(&retired))
                         }))
                     }
                 };
@@ -350,6 +408,7 @@ impl Functions {
         FunctionRef {
             function,
             qualifier: arn.qualifier.clone(),
+            request_id: None,
         }
     }
 
@@ -380,6 +439,7 @@ impl Functions {
         Ok(FunctionRef {
             function: Arc::new(Function::new(name.to_owned(), Place::Handler(handler))),
             qualifier: None,
+            request_id: None,
         })
     }
 
@@ -400,12 +460,21 @@ impl Functions {
         }
     }
 
+    /// Starts the processes that run under a debugger, so that one can be attached
+    /// before the first call. Must be called within a tokio runtime.
+    pub fn warm_debugged(&self) {
+        for (_, local) in self.local().filter(|(_, local)| local.is_debugged()) {
+            local.current().warm();
+        }
+    }
+
     /// The functions that the configuration or a template places, by key.
     pub fn all(&self) -> impl Iterator<Item = (&str, FunctionRef)> {
         self.placed.iter().map(|(key, function)| {
             let function = FunctionRef {
                 function: Arc::clone(function),
                 qualifier: None,
+                request_id: None,
             };
             (key.as_str(), function)
         })
@@ -428,6 +497,7 @@ impl Functions {
         Some(FunctionRef {
             function: Arc::clone(function),
             qualifier: arn.qualifier.clone(),
+            request_id: None,
         })
     }
 

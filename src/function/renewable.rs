@@ -48,8 +48,13 @@ impl Renewable {
     }
 
     /// Whether the same settings would make the same function.
-    pub(super) fn is_of(&self, settings: &FunctionSettings) -> bool {
-        self.settings == settings.without_spans()
+    pub(super) fn is_of(&self, settings: &FunctionSettings, options: &LocalOptions) -> bool {
+        self.settings == settings.without_spans() && self.options.debugger == options.debugger
+    }
+
+    /// Whether its processes run under a debugger.
+    pub(super) fn is_debugged(&self) -> bool {
+        self.options.debugger.is_some()
     }
 
     /// Lets calls from now on run in new processes.
@@ -58,6 +63,11 @@ impl Renewable {
         let old = self.current.swap(function);
         self.generation.fetch_add(1, Ordering::Release);
         self.retired.add(old.remains());
+        drop(old);
+        if self.is_debugged() {
+            // For a debugger that attaches again by itself.
+            self.current().warm();
+        }
     }
 
     /// Changes with every [`renew`](Self::renew).

@@ -10,6 +10,7 @@ use crate::auth::lambda_authorizer::AuthorizerAnswers;
 use crate::base::Clock;
 use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
+use crate::function::local::Debugger;
 use crate::function::{Functions, FunctionsOptions};
 use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
@@ -41,6 +42,8 @@ pub struct Extras {
     pub function_endpoint: Arc<OnceLock<String>>,
     /// By function name: its logical id in a template.
     pub logical_ids: IndexMap<String, String>,
+    /// By key: the local functions that run under a debugger.
+    pub debuggers: IndexMap<String, Debugger>,
     /// The folder of each API's document.
     pub directories: Vec<PathBuf>,
     /// What counts from plan to plan; absent: it ends with this one.
@@ -70,6 +73,7 @@ pub fn assemble(
             Arc::default()
         },
         logical_ids: extras.logical_ids,
+        debuggers: extras.debuggers,
     };
     let functions = Functions::after(
         extras.functions.as_ref(),

@@ -272,7 +272,8 @@ impl LambdaAuthorizer {
         let function = self.function.clone();
         async move {
             let failed = AuthorizerFault::Failed;
-            let called = tokio::time::timeout(TIMEOUT, function.invoke(invocation)).await;
+            let patience = function.patience(TIMEOUT);
+            let called = tokio::time::timeout(patience, function.invoke(invocation)).await;
             let outcome = match called {
                 Err(_) => return Err(failed(format!("no answer in {TIMEOUT:?}"))),
                 Ok(Err(error)) => return Err(failed(error.to_string())),

@@ -13,14 +13,18 @@
 //! User code never runs inside the gateway's process. An invocation that has begun
 //! runs to its end or its timeout, whether or not its caller still waits.
 //!
-//! Not here yet: layers, extensions, retries of events, debugging.
+//! A `debugger` may stand before the program, and `log_tail` gives one call's log to its caller.
+//!
+//! Not here yet: layers, extensions, retries of events.
 
 mod bootstrap;
+mod debugger;
 mod environment;
 mod failure;
 mod interpreter;
 mod launch;
 mod log_lines;
+mod log_tail;
 mod pool;
 mod process;
 mod process_group;
@@ -37,7 +41,9 @@ use http::HeaderValue;
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
 
+pub use debugger::{Debugger, SUSPENDED};
 pub use log_lines::TARGET as LOG_TARGET;
+pub use log_tail::LogTail;
 
 use super::streaming::Sink;
 use super::{Invocation, InvocationType, InvokeError, Outcome};
@@ -83,6 +89,8 @@ pub struct LocalOptions {
     pub clock: Clock,
     /// Where functions reach Lambda's API, once that is known: `http://127.0.0.1:3001`.
     pub lambda_endpoint: Arc<OnceLock<String>>,
+    /// What its processes run under.
+    pub debugger: Option<Debugger>,
 }
 
 impl Default for LocalOptions {
@@ -99,6 +107,7 @@ impl Default for LocalOptions {
             idle_timeout: Duration::from_secs(5 * 60),
             clock: Clock::System,
             lambda_endpoint: Arc::default(),
+            debugger: None,
         }
     }
 }
@@ -166,12 +175,15 @@ impl LocalFunction {
     /// The function could not be called at all; when it ran and failed, that is an
     /// [`Outcome`] with `function_error`.
     pub async fn invoke(&self, invocation: Invocation) -> Result<Outcome, InvokeError> {
-        self.invoke_into(invocation, None).await
+        self.invoke_as(Arc::from(id::request_id()), invocation, None)
+            .await
     }
 
-    /// Calls it; a result in the streaming mode goes into `sink` in pieces.
-    pub(in crate::function) async fn invoke_into(
+    /// Calls it under a request id; a result in the streaming mode goes into `sink`
+    /// in pieces.
+    pub(in crate::function) async fn invoke_as(
         &self,
+        request_id: Arc<str>,
         invocation: Invocation,
         sink: Option<Sink>,
     ) -> Result<Outcome, InvokeError> {
@@ -202,7 +214,7 @@ impl LocalFunction {
         };
         let (reply, result) = oneshot::channel();
         let job = Job {
-            request_id: Arc::from(id::request_id()),
+            request_id,
             payload: invocation.payload,
             arn: arn.map_err(|_| self.invalid("its name or qualifier cannot be sent"))?,
             // A trace header that cannot be sent says nothing to anybody.
@@ -226,6 +238,12 @@ impl LocalFunction {
                 detail: "its process was lost".to_owned(),
             })
         })
+    }
+
+    /// Starts a process where none is, before anybody calls. Must be called within a
+    /// tokio runtime.
+    pub fn warm(&self) {
+        self.pool.warm();
     }
 
     /// The operating system's ids of the processes that run now.
