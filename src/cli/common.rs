@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
 
+use super::debug::DebugTarget;
 use crate::admin::AdminPort;
 use crate::definition::settings::{check_region, check_stage_name, check_stage_variable};
 use crate::model::ApiKind;
@@ -76,6 +77,10 @@ pub struct Common {
     /// Where each value comes from; filled in after parsing.
     #[arg(skip)]
     pub origins: Origins,
+
+    /// Functions are wanted, and no API: a configuration alone will do.
+    #[arg(skip)]
+    pub only_functions: bool,
 }
 
 /// Everything `tollgate serve` takes.
@@ -131,6 +136,15 @@ pub struct ServeOptions {
     /// Do not reload
     #[arg(long, overrides_with = "watch")]
     pub no_watch: bool,
+
+    /// Run a function under a debugger (Python: debugpy; Node.js: inspector) in one process without
+    /// timeouts; may be repeated [default port: 5678 or 9229, or the next free one]
+    #[arg(long, value_name = "FUNCTION[:PORT]")]
+    pub debug: Vec<DebugTarget>,
+
+    /// Run code of --debug once a debugger is attached
+    #[arg(long, requires = "debug")]
+    pub debug_wait: bool,
 
     /// Leave out of answers whatever AWS does not send: Retry-After and RateLimit headers
     #[arg(long, env = "TOLLGATE_STRICT_AWS")]

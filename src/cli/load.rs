@@ -69,7 +69,7 @@ pub fn load(common: &Common) -> Result<Loaded> {
     let mut diagnostics = Diagnostics::default();
     let mut notes = Vec::new();
     let (definitions, origin) = definitions(common)?;
-    if !matches!(origin, Origin::Flag(_)) {
+    if !matches!(origin, Origin::Flag(_)) && !definitions.is_empty() {
         let names: Vec<String> = definitions
             .iter()
             .map(|path| path.display().to_string())
@@ -251,6 +251,9 @@ fn definitions(common: &Common) -> Result<(Vec<PathBuf>, Origin)> {
         })
         .collect();
     found.sort();
+    if found.is_empty() && common.only_functions && config(common, &[]).is_some() {
+        return Ok((Vec::new(), Origin::Default));
+    }
     if found.is_empty() {
         bail!(
             "no definition: there is neither template.yaml, openapi.yaml nor openapi/*.yaml here; name one, as in `tollgate serve api.yaml`"

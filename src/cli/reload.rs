@@ -144,6 +144,7 @@ impl Reloader {
         }
         let routes = plan.apis.iter().map(|api| api.routes.len()).sum();
         self.gateway.swap(plan);
+        self.gateway.plan().functions.warm_debugged();
         let again = if std::mem::take(&mut self.is_broken) {
             "mended and "
         } else {
@@ -274,10 +275,7 @@ fn needs_restart(start: &Settings, now: &Settings) -> Vec<&'static str> {
             "store",
             store(start) != store(now) || start.store_options != now.store_options,
         ),
-        (
-            "admin",
-            (start.admin.host, start.admin.port) != (now.admin.host, now.admin.port),
-        ),
+        ("admin", start.admin != now.admin),
     ];
     changed
         .into_iter()

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use indexmap::IndexMap;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use super::common::LogFormat;
+use super::debug;
 use super::reload::{Reloader, begin_watching};
 use super::{Loaded, ServeOptions, load, print, routes, say, signals};
 use crate::admin::AdminListener;
@@ -121,6 +123,11 @@ impl Ready {
         let extras = Extras {
             profile: options.profile.clone(),
             lambda_endpoint: options.lambda_endpoint.clone(),
+            // Where files are wrong, that is to be said first.
+            debuggers: match loaded.diagnostics.has_errors() {
+                true => IndexMap::new(),
+                false => debug::debuggers(options, &loaded)?,
+            },
             ..Extras::default()
         };
         let (plan, _) = loaded.assemble(Extras {
@@ -173,6 +180,13 @@ impl Ready {
     ) -> Result<()> {
         let gateway = Gateway::new(self.plan, Clock::System);
         let beside = Beside::begin(&gateway, admin).await?;
+        for line in debug::lines(&self.extras.debuggers) {
+            match self.options.log_format {
+                LogFormat::Pretty => say(&format!("tollgate: {line}")),
+                LogFormat::Json => tracing::info!("{line}"),
+            }
+        }
+        gateway.plan().functions.warm_debugged();
         let reloader = Reloader::new(
             &self.options,
             gateway.clone(),

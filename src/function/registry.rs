@@ -36,8 +36,8 @@ pub struct FunctionsOptions {
     pub account_id: String,
     /// Folder that a function's `local:static/FOLDER` starts from.
     pub directory: PathBuf,
-    /// Where local functions reach Lambda's API, once that is known.
-    pub lambda_endpoint: Arc<OnceLock<String>>,
+    /// Where local functions reach Lambda's API, once that is known; absent: they are not told.
+    pub lambda_endpoint: Option<Arc<OnceLock<String>>>,
     /// By function name: its logical id in a template, by which it is found as well.
     pub logical_ids: IndexMap<String, String>,
     /// By key: the local functions that run under a debugger.
@@ -49,7 +49,7 @@ impl FunctionsOptions {
         LocalOptions {
             region: self.aws.region.clone(),
             account_id: self.account_id.clone(),
-            lambda_endpoint: Arc::clone(&self.lambda_endpoint),
+            lambda_endpoint: self.lambda_endpoint.clone().unwrap_or_default(),
             ..LocalOptions::default()
         }
     }
@@ -327,7 +327,7 @@ impl Functions {
         let same_world = before.filter(|before| {
             before.options.aws == options.aws
                 && before.options.account_id == options.account_id
-                && Arc::ptr_eq(&before.options.lambda_endpoint, &options.lambda_endpoint)
+                && before.options.lambda_endpoint.is_some() == options.lambda_endpoint.is_some()
         });
         let there = |key: &str, settings: &FunctionSettings, options: &LocalOptions| {
             let function = same_world?.placed.get(key)?;
@@ -509,7 +509,9 @@ impl Functions {
     /// Tells local functions that start from now on where Lambda's API is. The first
     /// word stands, for the functions of later plans as well.
     pub fn reach_lambda_at(&self, url: String) {
-        let _ = self.options.lambda_endpoint.set(url);
+        if let Some(endpoint) = &self.options.lambda_endpoint {
+            let _ = endpoint.set(url);
+        }
     }
 
     /// The region and account of functions whose name alone is known.

@@ -59,28 +59,7 @@ pub fn assemble(
     extras: Extras,
     diagnostics: &mut Diagnostics,
 ) -> (Plan, Functions) {
-    let options = FunctionsOptions {
-        aws: AwsOptions {
-            region: settings.region.clone(),
-            profile: extras.profile,
-            endpoint: extras.lambda_endpoint,
-        },
-        account_id: settings.account_id.clone(),
-        directory: settings.base_directory.clone(),
-        lambda_endpoint: if settings.admin.function_endpoint {
-            extras.function_endpoint
-        } else {
-            Arc::default()
-        },
-        logical_ids: extras.logical_ids,
-        debuggers: extras.debuggers,
-    };
-    let functions = Functions::after(
-        extras.functions.as_ref(),
-        &settings.functions,
-        extras.handlers,
-        options,
-    );
+    let functions = place(settings, extras.clone());
     let client = extras.client;
     let aws = AwsClient::new(functions.aws_config(), client.clone());
     let limits = extras
@@ -98,6 +77,31 @@ pub fn assemble(
     };
     let plan = compile(apis, &compiler, diagnostics);
     (plan, functions)
+}
+
+/// Places the functions alone. Starts and connects nothing.
+pub fn place(settings: &Settings, extras: Extras) -> Functions {
+    let options = FunctionsOptions {
+        aws: AwsOptions {
+            region: settings.region.clone(),
+            profile: extras.profile,
+            endpoint: extras.lambda_endpoint,
+        },
+        account_id: settings.account_id.clone(),
+        directory: settings.base_directory.clone(),
+        lambda_endpoint: settings
+            .admin
+            .function_endpoint
+            .then_some(extras.function_endpoint),
+        logical_ids: extras.logical_ids,
+        debuggers: extras.debuggers,
+    };
+    Functions::after(
+        extras.functions.as_ref(),
+        &settings.functions,
+        extras.handlers,
+        options,
+    )
 }
 
 /// Opens the store that the configuration names, for limits that count in it.

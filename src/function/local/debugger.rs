@@ -14,8 +14,9 @@ const WORTH_A_LINE: u32 = 100;
 /// How a function is debugged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Debugger {
-    /// Where the debugger is waited for, on 127.0.0.1.
-    pub port: u16,
+    /// Where the debugger is waited for, on 127.0.0.1; none where none is known for
+    /// the runtime, and timeouts alone are suspended.
+    pub port: Option<u16>,
     /// The function's code is not run before a debugger is attached.
     pub wait: bool,
 }
@@ -30,7 +31,10 @@ impl Debugger {
     ///
     /// What is missing, and what to do.
     pub(super) async fn put_before(&self, launch: &mut Launch) -> Result<(), String> {
-        let address = format!("127.0.0.1:{}", self.port);
+        let Some(port) = self.port else {
+            return Ok(());
+        };
+        let address = format!("127.0.0.1:{port}");
         match launch.runtime.as_deref() {
             Some(runtime) if runtime.starts_with("python") => {
                 let program = launch.program.display();
@@ -81,14 +85,16 @@ impl Debugger {
 
     /// Waits until the port is free: the process before may have a breakpoint yet.
     pub(super) async fn port_is_free(&self, function: &str) {
+        let Some(port) = self.port else {
+            return;
+        };
         let mut count: u32 = 0;
-        while TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+        while TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
             count += 1;
             if count == WORTH_A_LINE {
                 tracing::warn!(
                     function,
-                    "port {} for its debugger is in use yet: calls wait until the request before, or the other program, has ended",
-                    self.port
+                    "port {port} for its debugger is in use yet: calls wait until the request before, or the other program, has ended"
                 );
             }
             tokio::time::sleep(STEP).await;
