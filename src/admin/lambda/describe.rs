@@ -79,18 +79,16 @@ pub(super) fn configuration(
 
 /// Where the code is: on this machine, not in Lambda's bucket.
 fn code(function: &FunctionRef) -> Json {
-    let location = function
-        .settings()
-        .and_then(|settings| match &settings.place {
-            FunctionPlace::Runtime { code_uri, .. } => {
-                Some(format!("file://{}", code_uri.display()))
-            }
-            FunctionPlace::Command {
-                working_directory, ..
-            } => Some(format!("file://{}", working_directory.display())),
-            FunctionPlace::Endpoint { url } => Some(url.value.clone()),
-            FunctionPlace::Handler { name } => Some(format!("local:{}", name.value)),
-        });
+    let location = function.settings().map(|settings| match &settings.place {
+        FunctionPlace::Runtime { code_uri, .. } => {
+            format!("file://{}", code_uri.display())
+        }
+        FunctionPlace::Command {
+            working_directory, ..
+        } => format!("file://{}", working_directory.display()),
+        FunctionPlace::Endpoint { url } => url.value.clone(),
+        FunctionPlace::Handler { name } => format!("local:{}", name.value),
+    });
     json!({"RepositoryType": "Local", "Location": location})
 }
 
