@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{Common, colour, json_lines, load, plural, print, say, summary};
+use crate::server::Extras;
 use crate::source::Severity;
 
 /// Check API definitions without serving them
@@ -37,7 +38,7 @@ impl Check {
         let mut loaded = load(&self.common)?;
         loaded.say_notes();
         // Compiled and thrown away: templates, patterns and functions have findings, too.
-        drop(loaded.assemble(None, None, None));
+        drop(loaded.assemble(Extras::default()));
         if self.common.lenient {
             loaded.diagnostics.lenient();
         }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
 
+use super::debug::DebugTarget;
 use crate::admin::AdminPort;
 use crate::definition::settings::{check_region, check_stage_name, check_stage_variable};
 use crate::model::ApiKind;
@@ -76,6 +77,10 @@ pub struct Common {
     /// Where each value comes from; filled in after parsing.
     #[arg(skip)]
     pub origins: Origins,
+
+    /// Functions are wanted, and no API: a configuration alone will do.
+    #[arg(skip)]
+    pub only_functions: bool,
 }
 
 /// Everything `tollgate serve` takes.
@@ -115,6 +120,32 @@ pub struct ServeOptions {
     #[arg(long, value_name = "PORT", env = "TOLLGATE_ADMIN_PORT")]
     pub admin_port: Option<AdminPortFlag>,
 
+    /// Reload when definitions, configuration or functions' code change [default: in a terminal]
+    #[arg(
+        long,
+        env = "TOLLGATE_WATCH",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        overrides_with = "no_watch"
+    )]
+    pub watch: Option<bool>,
+
+    /// Do not reload
+    #[arg(long, overrides_with = "watch")]
+    pub no_watch: bool,
+
+    /// Run a function under a debugger (Python: debugpy; Node.js: inspector) in one process without
+    /// timeouts; may be repeated [default port: 5678 or 9229, or the next free one]
+    #[arg(long, value_name = "FUNCTION[:PORT]")]
+    pub debug: Vec<DebugTarget>,
+
+    /// Run code of --debug once a debugger is attached
+    #[arg(long, requires = "debug")]
+    pub debug_wait: bool,
+
     /// Leave out of answers whatever AWS does not send: Retry-After and RateLimit headers
     #[arg(long, env = "TOLLGATE_STRICT_AWS")]
     pub strict_aws: bool,
@@ -128,6 +159,17 @@ impl ServeOptions {
     /// The host that was asked for; `None` where nobody did, which is 127.0.0.1 and ::1.
     pub fn chosen_host(&self) -> Option<&str> {
         self.common.origins.get("host").map(|_| self.host.as_str())
+    }
+
+    /// Whether changes are watched for: as asked, else in a terminal.
+    pub fn watches(&self) -> bool {
+        use std::io::IsTerminal;
+
+        match (self.no_watch, self.watch) {
+            (true, _) => false,
+            (false, Some(watch)) => watch,
+            (false, None) => std::io::stdout().is_terminal() || std::io::stderr().is_terminal(),
+        }
     }
 
     /// The control plane's port beside a gateway at `port`: flag over configuration over default.

@@ -33,7 +33,9 @@ impl Exec {
     /// # Errors
     ///
     /// Where there is nothing to read, no port, or the command cannot be started.
-    pub(super) fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(mut self) -> Result<ExitCode> {
+        // A test run is not to change under way, unless that is asked for.
+        self.options.no_watch |= self.options.watch.is_none();
         start_logs(self.options.log_format);
         let runtime = runtime()?;
         let inside = runtime.enter();

@@ -39,6 +39,8 @@ pub struct Loaded {
     pub definitions: Vec<PathBuf>,
     /// The configuration file that was read.
     pub config: Option<PathBuf>,
+    /// Other files that decided on values: samconfig.toml and those it names.
+    pub values_files: Vec<PathBuf>,
     /// Lines for people on what was taken without being asked for.
     pub notes: Vec<String>,
     /// Each setting with its value and where it comes from.
@@ -67,7 +69,7 @@ pub fn load(common: &Common) -> Result<Loaded> {
     let mut diagnostics = Diagnostics::default();
     let mut notes = Vec::new();
     let (definitions, origin) = definitions(common)?;
-    if !matches!(origin, Origin::Flag(_)) {
+    if !matches!(origin, Origin::Flag(_)) && !definitions.is_empty() {
         let names: Vec<String> = definitions
             .iter()
             .map(|path| path.display().to_string())
@@ -116,6 +118,7 @@ pub fn load(common: &Common) -> Result<Loaded> {
         diagnostics,
         definitions,
         config,
+        values_files: Vec::new(),
         notes,
         effective: Vec::new(),
     };
@@ -186,6 +189,7 @@ impl Loaded {
 
     fn add_template(&mut self, path: &Path, root: Node, common: &Common) -> Result<Vec<Api>> {
         let values = TemplateValues::read(common, path, &self.settings, &mut self.notes)?;
+        self.values_files.extend(values.files.iter().cloned());
         let mut read = template::read(
             &mut self.sources,
             root,
@@ -247,6 +251,9 @@ fn definitions(common: &Common) -> Result<(Vec<PathBuf>, Origin)> {
         })
         .collect();
     found.sort();
+    if found.is_empty() && common.only_functions && config(common, &[]).is_some() {
+        return Ok((Vec::new(), Origin::Default));
+    }
     if found.is_empty() {
         bail!(
             "no definition: there is neither template.yaml, openapi.yaml nor openapi/*.yaml here; name one, as in `tollgate serve api.yaml`"

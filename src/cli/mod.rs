@@ -7,8 +7,12 @@
 mod check;
 pub mod common;
 mod config;
+mod debug;
+mod event;
 mod exec;
+mod invoke;
 pub mod load;
+mod reload;
 mod render;
 pub mod routes;
 mod serve;
@@ -47,6 +51,10 @@ pub enum Command {
     Check(check::Check),
     /// Print the routes of API definitions
     Routes(routes::Routes),
+    /// Call one function and print its answer
+    Invoke(invoke::Invoke),
+    /// Print the event that a function would get for a request
+    Event(Box<event::Event>),
     /// Send one request through an API, and print its execution log
     TestInvoke(test_invoke::TestInvoke),
     /// Render a mapping template, or check files of cases
@@ -86,6 +94,8 @@ impl Cli {
             Command::Exec(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Routes(command) => command.run(),
+            Command::Invoke(command) => command.run(),
+            Command::Event(command) => command.run(),
             Command::TestInvoke(command) => command.run(),
             Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
@@ -103,7 +113,8 @@ impl Command {
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
             Self::Usage(command) => &mut command.common,
-            Self::TestInvoke(_) | Self::Render(_) => return None,
+            Self::Invoke(command) => &mut command.common,
+            Self::TestInvoke(_) | Self::Event(_) | Self::Render(_) => return None,
         })
     }
 }

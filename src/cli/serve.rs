@@ -6,18 +6,21 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use indexmap::IndexMap;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use super::common::LogFormat;
+use super::debug;
+use super::reload::{Reloader, begin_watching};
 use super::{Loaded, ServeOptions, load, print, routes, say, signals};
 use crate::admin::AdminListener;
 use crate::base::Clock;
 use crate::function::Functions;
 use crate::gateway::Gateway;
-use crate::limit::Limits;
 use crate::model::ApiKind;
 use crate::plan::Plan;
+use crate::server::watch::Watcher;
 use crate::server::{Beside, Extras, Listeners, Options, assemble, open_limits, serve, service};
 use crate::source::{Diagnostic, Severity};
 
@@ -93,9 +96,11 @@ pub(super) fn start_logs(format: LogFormat) {
 
 /// Everything that serving takes, but the port.
 pub(super) struct Ready {
+    options: ServeOptions,
     loaded: Loaded,
     plan: Plan,
-    functions: Functions,
+    extras: Extras,
+    watcher: Option<Watcher>,
 }
 
 impl Ready {
@@ -115,11 +120,20 @@ impl Ready {
         } else {
             Some(Arc::new(open_limits(&loaded.settings, Clock::System)?))
         };
-        let (plan, functions) = loaded.assemble(
-            options.profile.clone(),
-            options.lambda_endpoint.clone(),
+        let extras = Extras {
+            profile: options.profile.clone(),
+            lambda_endpoint: options.lambda_endpoint.clone(),
+            // Where files are wrong, that is to be said first.
+            debuggers: match loaded.diagnostics.has_errors() {
+                true => IndexMap::new(),
+                false => debug::debuggers(options, &loaded)?,
+            },
+            ..Extras::default()
+        };
+        let (plan, _) = loaded.assemble(Extras {
             limits,
-        );
+            ..extras.clone()
+        });
         if options.common.lenient {
             loaded.diagnostics.lenient();
         }
@@ -145,9 +159,11 @@ impl Ready {
             return Ok(None);
         }
         Ok(Some(Self {
+            options: options.clone(),
+            watcher: begin_watching(options, &loaded),
             loaded,
             plan,
-            functions,
+            extras,
         }))
     }
 
@@ -164,9 +180,31 @@ impl Ready {
     ) -> Result<()> {
         let gateway = Gateway::new(self.plan, Clock::System);
         let beside = Beside::begin(&gateway, admin).await?;
-        let ended = serve(listeners, service(gateway), Options::default(), stop).await;
+        for line in debug::lines(&self.extras.debuggers) {
+            match self.options.log_format {
+                LogFormat::Pretty => say(&format!("tollgate: {line}")),
+                LogFormat::Json => tracing::info!("{line}"),
+            }
+        }
+        gateway.plan().functions.warm_debugged();
+        let reloader = Reloader::new(
+            &self.options,
+            gateway.clone(),
+            self.extras,
+            &self.loaded,
+            self.watcher,
+        );
+        let reloading = tokio::spawn(reloader.run());
+        let ended = serve(
+            listeners,
+            service(gateway.clone()),
+            Options::default(),
+            stop,
+        )
+        .await;
         tracing::debug!(?ended, "stopped");
-        self.functions.shutdown().await;
+        reloading.abort();
+        gateway.plan().functions.shutdown().await;
         beside.end().await;
         Ok(())
     }
@@ -253,23 +291,15 @@ impl Ready {
 
 impl Loaded {
     /// Compiles the plan; what is wrong joins the findings.
-    pub(super) fn assemble(
-        &mut self,
-        profile: Option<String>,
-        lambda_endpoint: Option<String>,
-        limits: Option<Arc<Limits>>,
-    ) -> (Plan, Functions) {
+    pub(super) fn assemble(&mut self, extras: Extras) -> (Plan, Functions) {
         if let Err(problem) = super::template::write_inline_code(&self.inline_code) {
             let finding = Diagnostic::error("E0003", format!("{problem:#}"));
             self.diagnostics.push(finding);
         }
-        let directories = self.directories.clone();
         let extras = Extras {
-            profile,
-            lambda_endpoint,
-            directories,
-            limits,
-            ..Extras::default()
+            directories: self.directories.clone(),
+            logical_ids: self.function_ids.clone(),
+            ..extras
         };
         let (plan, functions) = assemble(&self.apis, &self.settings, extras, &mut self.diagnostics);
         for (key, why) in functions.faults() {

@@ -28,6 +28,45 @@ async fn terminate() {
     std::future::pending().await
 }
 
+/// SIGHUP, which asks a program without a terminal to read its configuration again.
+///
+/// In a terminal it says that the terminal is gone, and ends the program as ever.
+pub(super) struct Hangups {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    pub(super) fn new() -> Self {
+        #[cfg(unix)]
+        {
+            use std::io::IsTerminal;
+            use tokio::signal::unix::{SignalKind, signal};
+
+            let in_terminal = std::io::stdin().is_terminal()
+                || std::io::stdout().is_terminal()
+                || std::io::stderr().is_terminal();
+            let signal = (!in_terminal)
+                .then(|| signal(SignalKind::hangup()).ok())
+                .flatten();
+            Self { signal }
+        }
+        #[cfg(not(unix))]
+        Self {}
+    }
+
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 /// Asks a child to end.
 pub(super) fn terminate_child(child: &tokio::process::Child) {
     #[cfg(unix)]

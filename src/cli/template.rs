@@ -16,6 +16,8 @@ use crate::model::{Stage, Throttle};
 pub(super) struct TemplateValues {
     /// For the reader.
     pub(super) options: Options,
+    /// The files that said so.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl TemplateValues {
@@ -33,6 +35,7 @@ impl TemplateValues {
                 stage: settings.stage_name.clone(),
                 environment: None,
             },
+            files: Vec::new(),
         };
         let folder = template.parent().unwrap_or(Path::new(""));
         let mut environment = None;
@@ -41,6 +44,8 @@ impl TemplateValues {
                 let config = SamConfig::read(folder, name)?;
                 values.take(&config.parameter_overrides)?;
                 environment = config.env_vars.map(|path| config.folder.join(path));
+                values.files.push(config.folder.join("samconfig.toml"));
+                values.files.extend(environment.clone());
             }
             None if folder.join("samconfig.toml").is_file() => notes.push(
                 "samconfig.toml is not applied; --config-env default takes its parameter_overrides and env_vars"

@@ -13,6 +13,7 @@ use crate::base::{Body, Clock};
 use crate::event::execution_log::{Line, header_map};
 use crate::event::{ReceivedRequest, Scheme};
 use crate::gateway::Gateway;
+use crate::server::Extras;
 use crate::source::Severity;
 
 /// Send one request through an API, and print its execution log
@@ -78,8 +79,11 @@ impl TestInvoke {
             ..Common::default()
         };
         let mut loaded = load(&common)?;
-        let (plan, functions) =
-            loaded.assemble(self.profile.clone(), self.lambda_endpoint.clone(), None);
+        let (plan, functions) = loaded.assemble(Extras {
+            profile: self.profile.clone(),
+            lambda_endpoint: self.lambda_endpoint.clone(),
+            ..Extras::default()
+        });
         loaded.diagnostics.sort();
         if loaded.say_findings(Severity::Warning) {
             return Ok(ExitCode::FAILURE);

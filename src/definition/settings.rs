@@ -1125,11 +1125,16 @@ impl Reader<'_> {
         let Some(fields) = values::mapping(node, "`admin`", self.findings) else {
             return;
         };
-        let known = ["host", "port"];
+        let known = ["host", "port", "functionEndpoint"];
         values::unknown_keys(fields, &known, "`admin`", Severity::Error, self.findings);
         if let Some(node) = get(fields, "port") {
             self.settings.admin.port = values::integer(node, "`port`", 0, 65_535, self.findings)
                 .and_then(|port| u16::try_from(port).ok());
+        }
+        if let Some(value) = get(fields, "functionEndpoint")
+            .and_then(|node| values::flag(node, "`functionEndpoint`", self.findings))
+        {
+            self.settings.admin.function_endpoint = value;
         }
         let Some(host) =
             get(fields, "host").and_then(|node| values::text(node, "`host`", self.findings))

@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod handler;
 pub mod local;
 mod registry;
+mod renewable;
 pub mod streaming;
 
 use bytes::Bytes;

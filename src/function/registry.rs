@@ -1,9 +1,11 @@
 //! Which function runs where: the configuration's functions by name or ARN,
 //! everything else at AWS.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
@@ -13,10 +15,11 @@ use super::aws::AwsLambda;
 use super::aws_config::{AwsConfig, AwsOptions};
 use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
-use super::local::{LocalFunction, LocalOptions};
+use super::local::{Debugger, LocalOptions, SUSPENDED};
+use super::renewable::{Renewable, Retired};
 use super::streaming::{self, Streamed};
 use super::{Invocation, InvocationType, InvokeError, Outcome};
-use crate::base::FunctionArn;
+use crate::base::{FunctionArn, id};
 use crate::model::settings::{FunctionPlace, FunctionSettings};
 
 /// The largest event that Lambda takes for a synchronous call, and for an
@@ -33,6 +36,12 @@ pub struct FunctionsOptions {
     pub account_id: String,
     /// Folder that a function's `local:static/FOLDER` starts from.
     pub directory: PathBuf,
+    /// Where local functions reach Lambda's API, once that is known; absent: they are not told.
+    pub lambda_endpoint: Option<Arc<OnceLock<String>>>,
+    /// By function name: its logical id in a template, by which it is found as well.
+    pub logical_ids: IndexMap<String, String>,
+    /// By key: the local functions that run under a debugger.
+    pub debuggers: IndexMap<String, Debugger>,
 }
 
 impl FunctionsOptions {
@@ -40,8 +49,34 @@ impl FunctionsOptions {
         LocalOptions {
             region: self.aws.region.clone(),
             account_id: self.account_id.clone(),
+            lambda_endpoint: self.lambda_endpoint.clone().unwrap_or_default(),
             ..LocalOptions::default()
         }
+    }
+}
+
+impl FunctionsOptions {
+    /// The settings and options of a function; under a debugger it has one process
+    /// and all the time.
+    fn debugged<'s>(
+        &self,
+        key: &str,
+        settings: &'s FunctionSettings,
+    ) -> (Cow<'s, FunctionSettings>, LocalOptions) {
+        let options = self.local();
+        let Some(debugger) = self.debuggers.get(key) else {
+            return (Cow::Borrowed(settings), options);
+        };
+        let mut settings = settings.clone();
+        settings.timeout = SUSPENDED;
+        let options = LocalOptions {
+            max_processes: 1,
+            init_timeout: SUSPENDED,
+            idle_timeout: SUSPENDED,
+            debugger: Some(debugger.clone()),
+            ..options
+        };
+        (Cow::Owned(settings), options)
     }
 }
 
@@ -50,6 +85,8 @@ impl FunctionsOptions {
 pub struct Function {
     name: String,
     place: Place,
+    /// What the configuration or the template says of it.
+    settings: Option<FunctionSettings>,
     /// An API has asked for it.
     wanted: AtomicBool,
 }
@@ -59,13 +96,14 @@ impl Function {
         Self {
             name,
             place,
+            settings: None,
             wanted: AtomicBool::new(false),
         }
     }
 }
 
 enum Place {
-    Local(Arc<LocalFunction>),
+    Local(Arc<Renewable>),
     Aws {
         lambda: Arc<AwsLambda>,
         arn: FunctionArn,
@@ -94,12 +132,49 @@ pub struct FunctionRef {
     function: Arc<Function>,
     /// Alias or version.
     pub qualifier: Option<String>,
+    /// The id that the next calls have; without one each gets its own.
+    request_id: Option<Arc<str>>,
 }
 
 impl FunctionRef {
     /// The function's name.
     pub fn name(&self) -> &str {
         &self.function.name
+    }
+
+    /// The same, called under a request id of the caller's.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: Arc<str>) -> Self {
+        self.request_id = Some(request_id);
+        self
+    }
+
+    fn next_id(&self) -> Arc<str> {
+        self.request_id
+            .clone()
+            .unwrap_or_else(|| Arc::from(id::request_id()))
+    }
+
+    /// How long its answer is waited for by who would wait for `usual`: at a
+    /// breakpoint nobody counts.
+    pub fn patience(&self, usual: Duration) -> Duration {
+        match &self.function.place {
+            Place::Local(local) if local.is_debugged() => SUSPENDED,
+            _ => usual,
+        }
+    }
+
+    /// What the configuration or the template says of it, if it does.
+    pub fn settings(&self) -> Option<&FunctionSettings> {
+        self.function.settings.as_ref()
+    }
+
+    /// Another number once its code was replaced: what it answered before is of old code.
+    pub fn generation(&self) -> u64 {
+        match &self.function.place {
+            Place::Local(local) => local.generation(),
+            _ => 0,
+        }
     }
 
     /// The handler behind it, where it is one of this program.
@@ -128,7 +203,10 @@ impl FunctionRef {
             });
         }
         match &function.place {
-            Place::Local(local) => local.invoke(invocation).await,
+            Place::Local(local) => {
+                let local = local.current();
+                local.invoke_as(self.next_id(), invocation, None).await
+            }
             // The SDK's future has 12 KB, which every request of every route would have room for.
             Place::Aws { lambda, arn } => Box::pin(lambda.invoke(arn, invocation)).await,
             Place::Endpoint(endpoint) => Box::pin(endpoint.invoke(invocation)).await,
@@ -163,9 +241,10 @@ impl FunctionRef {
         }
         match &function.place {
             Place::Local(local) => {
-                let local = Arc::clone(local);
+                let local = local.current();
+                let id = self.next_id();
                 streaming::run(
-                    |sink| async move { local.invoke_into(invocation, Some(sink)).await },
+                    |sink| async move { local.invoke_as(id, invocation, Some(sink)).await },
                 )
                 .await
             }
@@ -224,6 +303,7 @@ pub struct Functions {
     lambda: Arc<AwsLambda>,
     handlers: Handlers,
     options: Arc<FunctionsOptions>,
+    retired: Arc<Retired>,
 }
 
 impl Functions {
@@ -233,6 +313,30 @@ impl Functions {
         handlers: Handlers,
         options: FunctionsOptions,
     ) -> Self {
+        Self::after(None, settings, handlers, options)
+    }
+
+    /// The same, where others serve already: a local function whose settings are
+    /// the same keeps its processes, the way to AWS its credentials.
+    pub fn after(
+        before: Option<&Self>,
+        settings: &IndexMap<String, FunctionSettings>,
+        handlers: Handlers,
+        options: FunctionsOptions,
+    ) -> Self {
+        let retired = before.map_or_else(Arc::default, |before| Arc::clone(&before.retired));
+        let same_world = before.filter(|before| {
+            before.options.aws == options.aws
+                && before.options.account_id == options.account_id
+                && before.options.lambda_endpoint.is_some() == options.lambda_endpoint.is_some()
+        });
+        let there = |key: &str, settings: &FunctionSettings, options: &LocalOptions| {
+            let function = same_world?.placed.get(key)?;
+            match &function.place {
+                Place::Local(local) if local.is_of(settings, options) => Some(Arc::clone(local)),
+                _ => None,
+            }
+        };
         let placed = settings
             .iter()
             .map(|(key, settings)| {
@@ -249,20 +353,32 @@ impl Functions {
                         }
                     }
                     FunctionPlace::Runtime { .. } | FunctionPlace::Command { .. } => {
-                        Place::Local(LocalFunction::new(key, settings, options.local()))
+                        let (settings, own) = options.debugged(key, settings);
+                        Place::Local(there(key, &settings, &own).unwrap_or_else(|| {
+                            Renewable::new(key, &settings, own, Arc::clone(&retired))
+                        }))
                     }
                 };
-                (key.clone(), Arc::new(Function::new(name, place)))
+                let mut function = Function::new(name, place);
+                function.settings = Some(settings.clone());
+                (key.clone(), Arc::new(function))
             })
             .collect();
-        let aws = Arc::new(AwsConfig::new(options.aws.clone()));
-        let lambda = Arc::new(AwsLambda::new(Arc::clone(&aws)));
+        let (aws, lambda) = match same_world {
+            Some(before) => (Arc::clone(&before.aws), Arc::clone(&before.lambda)),
+            None => {
+                let aws = Arc::new(AwsConfig::new(options.aws.clone()));
+                let lambda = Arc::new(AwsLambda::new(Arc::clone(&aws)));
+                (aws, lambda)
+            }
+        };
         Self {
             placed: Arc::new(placed),
             aws,
             lambda,
             handlers,
             options: Arc::new(options),
+            retired,
         }
     }
 
@@ -293,6 +409,7 @@ impl Functions {
         FunctionRef {
             function,
             qualifier: arn.qualifier.clone(),
+            request_id: None,
         }
     }
 
@@ -323,6 +440,7 @@ impl Functions {
         Ok(FunctionRef {
             function: Arc::new(Function::new(name.to_owned(), Place::Handler(handler))),
             qualifier: None,
+            request_id: None,
         })
     }
 
@@ -330,8 +448,76 @@ impl Functions {
     pub async fn shutdown(&self) {
         let ending = self
             .local()
-            .map(|(_, local)| async move { local.shutdown().await });
+            .map(|(_, local)| async move { local.current().shutdown().await });
         futures_util::future::join_all(ending).await;
+        self.retired.shutdown().await;
+    }
+
+    /// Lets the calls of a local function from now on run in new processes, since
+    /// its code has changed. Calls under way end in their own time.
+    pub fn renew(&self, key: &str) {
+        if let Some((_, local)) = self.local().find(|(other, _)| *other == key) {
+            local.renew();
+        }
+    }
+
+    /// Starts the processes that run under a debugger, so that one can be attached
+    /// before the first call. Must be called within a tokio runtime.
+    pub fn warm_debugged(&self) {
+        for (_, local) in self.local().filter(|(_, local)| local.is_debugged()) {
+            local.current().warm();
+        }
+    }
+
+    /// The functions that the configuration or a template places, by key.
+    pub fn all(&self) -> impl Iterator<Item = (&str, FunctionRef)> {
+        self.placed.iter().map(|(key, function)| {
+            let function = FunctionRef {
+                function: Arc::clone(function),
+                qualifier: None,
+                request_id: None,
+            };
+            (key.as_str(), function)
+        })
+    }
+
+    /// The function of that name, ARN or logical id that the configuration or a
+    /// template places. Unlike [`resolve`](Self::resolve) it never gives one at AWS.
+    pub fn find(&self, arn: &FunctionArn) -> Option<FunctionRef> {
+        let by_logical_id = || {
+            let ids = &self.options.logical_ids;
+            let (name, _) = ids.iter().find(|(_, id)| **id == arn.name)?;
+            self.placed.get(name)
+        };
+        let unqualified = arn.unqualified(&self.options.aws.region, &self.options.account_id);
+        let function = [unqualified.as_str(), arn.name.as_str()]
+            .iter()
+            .find_map(|key| self.placed.get(*key))
+            .or_else(|| self.by_name(&arn.name))
+            .or_else(by_logical_id)?;
+        Some(FunctionRef {
+            function: Arc::clone(function),
+            qualifier: arn.qualifier.clone(),
+            request_id: None,
+        })
+    }
+
+    /// One whose key is an ARN with that name.
+    fn by_name(&self, name: &str) -> Option<&Arc<Function>> {
+        self.placed.values().find(|function| function.name == name)
+    }
+
+    /// Tells local functions that start from now on where Lambda's API is. The first
+    /// word stands, for the functions of later plans as well.
+    pub fn reach_lambda_at(&self, url: String) {
+        if let Some(endpoint) = &self.options.lambda_endpoint {
+            let _ = endpoint.set(url);
+        }
+    }
+
+    /// The region and account of functions whose name alone is known.
+    pub fn home(&self) -> (&str, &str) {
+        (&self.options.aws.region, &self.options.account_id)
     }
 
     /// What keeps the functions that were resolved from starting, as far as that
@@ -351,14 +537,14 @@ impl Functions {
             });
         let local = self
             .local()
-            .filter_map(|(key, local)| Some((key, local.check().err()?)));
+            .filter_map(|(key, local)| Some((key, local.current().check().err()?)));
         missing
             .chain(local)
             .filter(|(key, _)| wanted(key))
             .collect()
     }
 
-    fn local(&self) -> impl Iterator<Item = (&str, &Arc<LocalFunction>)> {
+    fn local(&self) -> impl Iterator<Item = (&str, &Arc<Renewable>)> {
         self.placed
             .iter()
             .filter_map(|(key, function)| match &function.place {

@@ -34,7 +34,7 @@ pub enum Streamed {
 /// Why a result broke off.
 #[derive(Debug, thiserror::Error)]
 #[error("the function failed while it streamed: {0}")]
-struct BrokenOff(String);
+pub struct BrokenOff(pub String);
 
 type Call = tokio::task::JoinHandle<Result<Outcome, InvokeError>>;
 

@@ -129,12 +129,24 @@ pub enum WhenDown {
 }
 
 /// Where the control plane listens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdminSettings {
     /// A loopback address; absent: 127.0.0.1.
     pub host: Option<std::net::IpAddr>,
     /// Absent: the gateway's port and one, or a free one.
     pub port: Option<u16>,
+    /// Local functions are told to call Lambda there: `AWS_ENDPOINT_URL_LAMBDA`.
+    pub function_endpoint: bool,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self {
+            host: None,
+            port: None,
+            function_endpoint: true,
+        }
+    }
 }
 
 /// A function that the configuration places.
@@ -152,6 +164,22 @@ pub struct FunctionSettings {
     pub reserved_concurrency: Option<u32>,
     /// The place of the entry.
     pub span: Span,
+}
+
+impl FunctionSettings {
+    /// The same without its place in the file: equal to what says the same elsewhere.
+    #[must_use]
+    pub fn without_spans(&self) -> Self {
+        let mut settings = self.clone();
+        settings.span = Span::default();
+        match &mut settings.place {
+            FunctionPlace::Runtime { runtime, .. } => runtime.span = Span::default(),
+            FunctionPlace::Endpoint { url } => url.span = Span::default(),
+            FunctionPlace::Handler { name } => name.span = Span::default(),
+            FunctionPlace::Command { .. } => {}
+        }
+        settings
+    }
 }
 
 /// Where a function runs.

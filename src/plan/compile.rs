@@ -12,6 +12,7 @@ use super::{
     method_settings, tolls, unsupported,
 };
 use crate::auth::Issuers;
+use crate::auth::lambda_authorizer::AuthorizerAnswers;
 use crate::base::id::stable_id;
 use crate::definition::settings::stage_of;
 use crate::event::media_type::MediaTypes;
@@ -40,6 +41,8 @@ pub struct Compiler<'c> {
     pub limits: &'c Arc<Limits>,
     /// Issuers of tokens with their keys, from plan to plan.
     pub issuers: &'c Issuers,
+    /// Answers of Lambda authorizers, from plan to plan.
+    pub authorizer_answers: &'c AuthorizerAnswers,
     /// Folder that `local:static/FOLDER` of a document starts from, by API.
     pub directories: &'c [std::path::PathBuf],
 }
@@ -49,7 +52,11 @@ pub struct Compiler<'c> {
 /// The plan is complete even where there are errors, so that all of them are
 /// found in one go; it may be served when `diagnostics` has none.
 pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnostics) -> Plan {
-    let mut plan = Plan::empty(Arc::clone(compiler.limits), compiler.settings);
+    let mut plan = Plan::empty(
+        Arc::clone(compiler.limits),
+        compiler.functions.clone(),
+        compiler.settings,
+    );
     for (index, api) in apis.iter().enumerate() {
         let directory = compiler
             .directories

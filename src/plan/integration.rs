@@ -173,9 +173,9 @@ impl Compile<'_> {
             (ApiKind::Http, _) => EventKind::Http(PayloadFormat::V2),
         };
         Ok(Integration::LambdaProxy(LambdaProxy {
-            function,
             event,
-            timeout: self.timeout(model),
+            timeout: function.patience(self.timeout(model)),
+            function,
             stream: model.stream && self.api.kind == ApiKind::Rest,
             mapping: self.http_request_mapping(model)?,
             response_mapping: self.http_response_mapping(model)?,
@@ -217,9 +217,10 @@ impl Compile<'_> {
         model: &Model,
         diagnostics: &mut Diagnostics,
     ) -> Result<Integration, Fault> {
+        let function = self.function(model)?;
         Ok(Integration::LambdaCustom(LambdaCustom {
-            function: self.function(model)?,
-            timeout: self.timeout(model),
+            timeout: function.patience(self.timeout(model)),
+            function,
             request: self.request_side(model, diagnostics)?,
             response: self.response_side(model, diagnostics),
         }))

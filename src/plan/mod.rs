@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use crate::event::execution_log::LogSettings;
 use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
+use crate::function::Functions;
 use crate::integration::Integration;
 use crate::limit::{Configured, Limits, RouteTolls};
 use crate::model::ApiKeySource;
@@ -38,6 +39,8 @@ pub use validation::Validation;
 pub struct Plan {
     /// In the order they were given.
     pub apis: Vec<ApiPlan>,
+    /// The functions that the configuration and templates place.
+    pub functions: Functions,
     /// Counts for all of them; the same from plan to plan.
     pub limits: Arc<Limits>,
     /// API keys, usage plans and the account's throttle, put in force with the plan.
@@ -48,9 +51,10 @@ pub struct Plan {
 
 impl Plan {
     /// A plan without APIs.
-    pub fn empty(limits: Arc<Limits>, settings: &Settings) -> Self {
+    pub fn empty(limits: Arc<Limits>, functions: Functions, settings: &Settings) -> Self {
         Self {
             apis: Vec::new(),
+            functions,
             limits,
             configured: Configured::new(settings),
             strict_aws: settings.strict_aws,

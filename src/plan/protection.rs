@@ -262,7 +262,9 @@ impl Build<'_> {
             ApiKind::Http => Duration::ZERO,
         });
         let function = self.function(uri)?;
-        let lambda = LambdaAuthorizer::new(name, input, function, ttl);
+        let whole_name = format!("{}/{}/{name}", self.facts.api_id, self.facts.stage);
+        let known = self.compiler.authorizer_answers;
+        let lambda = LambdaAuthorizer::new(name, input, function, ttl).keeping(&whole_name, known);
         Ok(RouteAuthorizer::Lambda(Arc::new(lambda)))
     }
 

@@ -1,12 +1,16 @@
 //! From what was read to what serves: functions placed, plan compiled.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use indexmap::IndexMap;
 
 use crate::auth::Issuers;
+use crate::auth::lambda_authorizer::AuthorizerAnswers;
 use crate::base::Clock;
 use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
+use crate::function::local::Debugger;
 use crate::function::{Functions, FunctionsOptions};
 use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
@@ -28,6 +32,18 @@ pub struct Extras {
     pub lambda_endpoint: Option<String>,
     /// Issuers of tokens that are known from an earlier plan.
     pub issuers: Issuers,
+    /// Answers of Lambda authorizers that are known from an earlier plan.
+    pub authorizer_answers: AuthorizerAnswers,
+    /// Connections to HTTP backends, from plan to plan.
+    pub client: HttpClient,
+    /// The functions of the plan before: those that stay the same keep their processes.
+    pub functions: Option<Functions>,
+    /// Where local functions reach Lambda's API, once that is known.
+    pub function_endpoint: Arc<OnceLock<String>>,
+    /// By function name: its logical id in a template.
+    pub logical_ids: IndexMap<String, String>,
+    /// By key: the local functions that run under a debugger.
+    pub debuggers: IndexMap<String, Debugger>,
     /// The folder of each API's document.
     pub directories: Vec<PathBuf>,
     /// What counts from plan to plan; absent: it ends with this one.
@@ -43,17 +59,8 @@ pub fn assemble(
     extras: Extras,
     diagnostics: &mut Diagnostics,
 ) -> (Plan, Functions) {
-    let options = FunctionsOptions {
-        aws: AwsOptions {
-            region: settings.region.clone(),
-            profile: extras.profile,
-            endpoint: extras.lambda_endpoint,
-        },
-        account_id: settings.account_id.clone(),
-        directory: settings.base_directory.clone(),
-    };
-    let functions = Functions::new(&settings.functions, extras.handlers, options);
-    let client = HttpClient::default();
+    let functions = place(settings, extras.clone());
+    let client = extras.client;
     let aws = AwsClient::new(functions.aws_config(), client.clone());
     let limits = extras
         .limits
@@ -65,10 +72,36 @@ pub fn assemble(
         aws: &aws,
         limits: &limits,
         issuers: &extras.issuers,
+        authorizer_answers: &extras.authorizer_answers,
         directories: &extras.directories,
     };
     let plan = compile(apis, &compiler, diagnostics);
     (plan, functions)
+}
+
+/// Places the functions alone. Starts and connects nothing.
+pub fn place(settings: &Settings, extras: Extras) -> Functions {
+    let options = FunctionsOptions {
+        aws: AwsOptions {
+            region: settings.region.clone(),
+            profile: extras.profile,
+            endpoint: extras.lambda_endpoint,
+        },
+        account_id: settings.account_id.clone(),
+        directory: settings.base_directory.clone(),
+        lambda_endpoint: settings
+            .admin
+            .function_endpoint
+            .then_some(extras.function_endpoint),
+        logical_ids: extras.logical_ids,
+        debuggers: extras.debuggers,
+    };
+    Functions::after(
+        extras.functions.as_ref(),
+        &settings.functions,
+        extras.handlers,
+        options,
+    )
 }
 
 /// Opens the store that the configuration names, for limits that count in it.

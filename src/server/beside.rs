@@ -29,6 +29,10 @@ impl Beside {
         gateway: &Gateway,
         admin: Option<AdminListener>,
     ) -> Result<Self, StoreError> {
+        if let Some(admin) = &admin {
+            let url = format!("http://{}", admin.address());
+            gateway.plan().functions.reach_lambda_at(url);
+        }
         let limits = Arc::clone(&gateway.plan().limits);
         if let Err(error) = limits.restore().await {
             if limits.store().shared().is_none() {

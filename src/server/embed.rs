@@ -13,7 +13,6 @@ use super::{Beside, BindError, Ended, Listeners, Options, serve};
 use crate::admin::{AdminListener, AdminPort, BindAdminError};
 use crate::base::Clock;
 use crate::definition::{openapi, settings};
-use crate::function::Functions;
 use crate::function::handler::Handler;
 use crate::gateway::Gateway;
 use crate::model::settings::Settings;
@@ -189,7 +188,7 @@ impl Builder {
     ///
     /// What is wrong with the definition or the configuration, or the port.
     pub async fn spawn(self) -> Result<Running, BuildError> {
-        let (gateway, functions) = self.read()?;
+        let gateway = self.read()?;
         let listeners = Listeners::bind(Some("127.0.0.1"), self.port).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let address = listeners.addresses().first().copied();
@@ -204,7 +203,6 @@ impl Builder {
         let task = tokio::spawn(serve(listeners, service, self.options, shutdown));
         Ok(Running {
             gateway,
-            functions,
             address,
             admin_address,
             beside: Some(beside),
@@ -213,7 +211,7 @@ impl Builder {
         })
     }
 
-    fn read(&self) -> Result<(Gateway, Functions), BuildError> {
+    fn read(&self) -> Result<Gateway, BuildError> {
         let mut sources = Sources::new();
         let mut findings = Diagnostics::default();
         let mut extras = self.extras.clone();
@@ -237,14 +235,14 @@ impl Builder {
         if !findings.has_errors() {
             extras.limits = Some(Arc::new(open_limits(&settings, self.clock.clone())?));
         }
-        let (plan, functions) = assemble(&apis, &settings, extras, &mut findings);
+        let (plan, _) = assemble(&apis, &settings, extras, &mut findings);
         if self.lenient {
             findings.lenient();
         }
         if findings.has_errors() {
             return Err(BuildError::Definition(findings.draw(&sources, false)));
         }
-        Ok((Gateway::new(plan, self.clock.clone()), functions))
+        Ok(Gateway::new(plan, self.clock.clone()))
     }
 }
 
@@ -285,7 +283,6 @@ pub fn service(gateway: Gateway) -> impl super::Service {
 #[derive(Debug)]
 pub struct Running {
     gateway: Gateway,
-    functions: Functions,
     address: Option<SocketAddr>,
     admin_address: Option<SocketAddr>,
     beside: Option<Beside>,
@@ -315,7 +312,7 @@ impl Running {
     /// Stops accepting, lets requests under way end, ends the functions' processes.
     pub fn shutdown(mut self) -> impl Future<Output = ()> + Send {
         drop(self.stop.take());
-        let (task, functions) = (self.task.take(), self.functions.clone());
+        let (task, gateway) = (self.task.take(), self.gateway.clone());
         let beside = self.beside.take();
         async move {
             if let Some(task) = task {
@@ -324,7 +321,7 @@ impl Running {
             if let Some(beside) = beside {
                 beside.end().await;
             }
-            functions.shutdown().await;
+            gateway.plan().functions.shutdown().await;
         }
     }
 }

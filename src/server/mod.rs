@@ -26,9 +26,10 @@ mod listen;
 mod options;
 mod recorder;
 mod stall;
+pub mod watch;
 
 pub use accept::{Ended, serve};
-pub use assemble::{Extras, assemble, open_limits};
+pub use assemble::{Extras, assemble, open_limits, place};
 pub use beside::Beside;
 pub use embed::{BuildError, Builder, Running, service};
 pub use listen::{BindError, Listeners};

@@ -13,6 +13,8 @@ const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<SourceFile>,
+    /// Files that could not be read.
+    unread: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +51,14 @@ impl Sources {
     ///
     /// A finding that says what is wrong: missing, a directory, too large, not UTF-8.
     pub fn add_path(&mut self, path: &Path) -> Result<FileId, Box<Diagnostic>> {
+        let added = self.read_path(path);
+        if added.is_err() {
+            self.unread.push(path.to_owned());
+        }
+        added
+    }
+
+    fn read_path(&mut self, path: &Path) -> Result<FileId, Box<Diagnostic>> {
         if let Some(index) = self.files.iter().position(|file| file.path == path) {
             return Ok(FileId(index_u32(index)));
         }
@@ -135,6 +145,12 @@ impl Sources {
     /// Paths of all files, in the order they were read.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| file.path.as_path())
+    }
+
+    /// The same, and those of files that could not be read: a change of any of them
+    /// gives another definition.
+    pub fn wanted_paths(&self) -> impl Iterator<Item = &Path> {
+        self.paths().chain(self.unread.iter().map(PathBuf::as_path))
     }
 
     /// Reads a file's text as YAML or JSON.

@@ -6,7 +6,7 @@
 mod answer;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -129,6 +129,26 @@ impl LambdaAuthorizer {
         &self.name
     }
 
+    /// Goes on with the answers that an authorizer of that name and the same making
+    /// keeps, such as that of an earlier plan.
+    #[must_use]
+    pub fn keeping(mut self, name: &str, known: &AuthorizerAnswers) -> Self {
+        let Self {
+            input,
+            function,
+            ttl,
+            answers,
+            ..
+        } = &self;
+        let making = format!(
+            "{input:?} {} {:?} {ttl:?}",
+            function.name(),
+            function.qualifier
+        );
+        self.answers = known.of(name, making, answers);
+        self
+    }
+
     /// Asks the function, or what it said before, and how long that took.
     ///
     /// A kept answer is one for all methods of the stage: whoever gets it
@@ -146,7 +166,7 @@ impl LambdaAuthorizer {
         if method_arn.len() > ARN_LIMIT {
             return Err(AuthorizerFault::ArnTooLong);
         }
-        let key = key_of(&identity);
+        let key = key_of(&identity, self.function.generation());
         let now = exchange.received;
         if !self.ttl.is_zero()
             && let Some(kept) = self.answers.kept.get(&key)
@@ -260,7 +280,8 @@ impl LambdaAuthorizer {
         let function = self.function.clone();
         async move {
             let failed = AuthorizerFault::Failed;
-            let called = tokio::time::timeout(TIMEOUT, function.invoke(invocation)).await;
+            let patience = function.patience(TIMEOUT);
+            let called = tokio::time::timeout(patience, function.invoke(invocation)).await;
             let outcome = match called {
                 Err(_) => return Err(failed(format!("no answer in {TIMEOUT:?}"))),
                 Ok(Err(error)) => return Err(failed(error.to_string())),
@@ -296,9 +317,42 @@ impl Answers {
     }
 }
 
-/// What an answer is kept by. A digest: the tokens themselves are not kept.
-fn key_of(identity: &[String]) -> [u8; 32] {
+/// The answers that authorizers keep, by the authorizer's name: they outlive
+/// plans. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorizerAnswers {
+    known: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Which authorizer gave the answers: another one of the same name has its own.
+    making: String,
+    answers: Weak<Answers>,
+}
+
+impl AuthorizerAnswers {
+    fn of(&self, name: &str, making: String, new: &Arc<Answers>) -> Arc<Answers> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, one| one.answers.strong_count() > 0);
+        let there = known
+            .get(name)
+            .filter(|one| one.making == making)
+            .and_then(|one| one.answers.upgrade());
+        if let Some(there) = there {
+            return there;
+        }
+        let answers = Arc::downgrade(new);
+        known.insert(name.to_owned(), Known { making, answers });
+        Arc::clone(new)
+    }
+}
+
+/// What an answer is kept by: the identity, and the code of the function that gave
+/// it. A digest: the tokens themselves are not kept.
+fn key_of(identity: &[String], generation: u64) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
+    context.update(&generation.to_be_bytes());
     for value in identity {
         // With its length, so that two values are not one longer one.
         context.update(&(value.len() as u64).to_be_bytes());
@@ -321,6 +375,7 @@ mod tests {
                     .iter()
                     .map(|value| (*value).to_owned())
                     .collect::<Vec<_>>(),
+                0,
             )
         };
 

@@ -76,6 +76,15 @@ pub(super) fn variables(
         set("AWS_EC2_METADATA_DISABLED", "true");
     }
 
+    let own = |name: &str| {
+        function.settings.environment.contains_key(name) || options.environment.contains_key(name)
+    };
+    // Whoever leads all services elsewhere means Lambda, too.
+    if let Some(url) = options.lambda_endpoint.get()
+        && !own("AWS_ENDPOINT_URL")
+    {
+        set("AWS_ENDPOINT_URL_LAMBDA", url);
+    }
     for (name, value) in options
         .environment
         .iter()
@@ -198,6 +207,30 @@ mod tests {
         assert_eq!(variables["AWS_LAMBDA_RUNTIME_API"], "127.0.0.1:9");
         assert_eq!(variables["_HANDLER"], "app.handler");
         assert_eq!(variables["AWS_EXECUTION_ENV"], "AWS_Lambda_python3.12");
+    }
+
+    #[test]
+    fn lambda_is_reached_here_unless_the_settings_lead_elsewhere() {
+        let options = LocalOptions::default();
+        options
+            .lambda_endpoint
+            .set("http://127.0.0.1:3001".to_owned())
+            .unwrap();
+        let endpoint = |name: &str| {
+            let mut function = function(options.clone());
+            let own = (name.to_owned(), "http://elsewhere".to_owned());
+            function.settings.environment = IndexMap::from([own]);
+            variables(&function, &launch(), "127.0.0.1:9", "stream", outer)
+                .get("AWS_ENDPOINT_URL_LAMBDA")
+                .cloned()
+        };
+
+        assert_eq!(endpoint("A").as_deref(), Some("http://127.0.0.1:3001"));
+        assert_eq!(
+            endpoint("AWS_ENDPOINT_URL_LAMBDA").as_deref(),
+            Some("http://elsewhere")
+        );
+        assert_eq!(endpoint("AWS_ENDPOINT_URL"), None);
     }
 
     #[test]

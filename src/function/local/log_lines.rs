@@ -17,6 +17,8 @@ use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::log_tail;
+
 /// The target of every event of a function's log.
 pub const TARGET: &str = "tollgate::function";
 
@@ -86,7 +88,7 @@ impl Marks {
             }
             Mark::Trouble(_) => true,
         };
-        if !matters {
+        if !matters && !log_tail::is_wanted() {
             return;
         }
         let unsent = match &self.sender {
@@ -195,6 +197,7 @@ impl Reader {
 }
 
 fn print(function: &str, request_id: &str, line: &str) {
+    log_tail::line(request_id, line);
     tracing::info!(target: TARGET, function, request_id, "{line}");
 }
 
@@ -208,6 +211,7 @@ fn log(function: &str, mark: Mark) {
         Mark::End(report) => {
             let request_id = &*report.request_id;
             if let Some(failure) = &report.failure {
+                log_tail::line(request_id, failure);
                 tracing::error!(target: TARGET, function, request_id, "{failure}");
             }
             print(
@@ -216,6 +220,7 @@ fn log(function: &str, mark: Mark) {
                 &format!("END RequestId: {request_id}"),
             );
             print(function, request_id, &report.line());
+            log_tail::end(request_id);
         }
         Mark::Trouble(text) => tracing::error!(target: TARGET, function, "{text}"),
     }

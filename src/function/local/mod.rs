@@ -13,21 +13,25 @@
 //! User code never runs inside the gateway's process. An invocation that has begun
 //! runs to its end or its timeout, whether or not its caller still waits.
 //!
-//! Not here yet: layers, extensions, retries of events, debugging.
+//! A `debugger` may stand before the program, and `log_tail` gives one call's log to its caller.
+//!
+//! Not here yet: layers, extensions, retries of events.
 
 mod bootstrap;
+mod debugger;
 mod environment;
 mod failure;
 mod interpreter;
 mod launch;
 mod log_lines;
+mod log_tail;
 mod pool;
 mod process;
 mod process_group;
 mod runtime_api;
 mod table;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use base64::Engine;
@@ -37,7 +41,9 @@ use http::HeaderValue;
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
 
+pub use debugger::{Debugger, SUSPENDED};
 pub use log_lines::TARGET as LOG_TARGET;
+pub use log_tail::LogTail;
 
 use super::streaming::Sink;
 use super::{Invocation, InvocationType, InvokeError, Outcome};
@@ -81,6 +87,10 @@ pub struct LocalOptions {
     pub idle_timeout: Duration,
     /// The time in deadlines and messages.
     pub clock: Clock,
+    /// Where functions reach Lambda's API, once that is known: `http://127.0.0.1:3001`.
+    pub lambda_endpoint: Arc<OnceLock<String>>,
+    /// What its processes run under.
+    pub debugger: Option<Debugger>,
 }
 
 impl Default for LocalOptions {
@@ -96,6 +106,8 @@ impl Default for LocalOptions {
             // Lambda keeps an idle environment for some minutes and does not say how many.
             idle_timeout: Duration::from_secs(5 * 60),
             clock: Clock::System,
+            lambda_endpoint: Arc::default(),
+            debugger: None,
         }
     }
 }
@@ -163,12 +175,15 @@ impl LocalFunction {
     /// The function could not be called at all; when it ran and failed, that is an
     /// [`Outcome`] with `function_error`.
     pub async fn invoke(&self, invocation: Invocation) -> Result<Outcome, InvokeError> {
-        self.invoke_into(invocation, None).await
+        self.invoke_as(Arc::from(id::request_id()), invocation, None)
+            .await
     }
 
-    /// Calls it; a result in the streaming mode goes into `sink` in pieces.
-    pub(in crate::function) async fn invoke_into(
+    /// Calls it under a request id; a result in the streaming mode goes into `sink`
+    /// in pieces.
+    pub(in crate::function) async fn invoke_as(
         &self,
+        request_id: Arc<str>,
         invocation: Invocation,
         sink: Option<Sink>,
     ) -> Result<Outcome, InvokeError> {
@@ -199,7 +214,7 @@ impl LocalFunction {
         };
         let (reply, result) = oneshot::channel();
         let job = Job {
-            request_id: Arc::from(id::request_id()),
+            request_id,
             payload: invocation.payload,
             arn: arn.map_err(|_| self.invalid("its name or qualifier cannot be sent"))?,
             // A trace header that cannot be sent says nothing to anybody.
@@ -225,6 +240,12 @@ impl LocalFunction {
         })
     }
 
+    /// Starts a process where none is, before anybody calls. Must be called within a
+    /// tokio runtime.
+    pub fn warm(&self) {
+        self.pool.warm();
+    }
+
     /// The operating system's ids of the processes that run now.
     pub fn processes(&self) -> Vec<u32> {
         self.pool.processes()
@@ -234,6 +255,11 @@ impl LocalFunction {
     /// are gone (5 s at most). Calls under way fail; new ones are refused.
     pub async fn shutdown(&self) {
         self.pool.close(SHUTDOWN_PATIENCE).await;
+    }
+
+    /// What is left of it once it is dropped.
+    pub(in crate::function) fn remains(&self) -> Remains {
+        Remains(Arc::downgrade(&self.pool))
     }
 
     /// The JSON in a base64 client context, on one line.
@@ -252,6 +278,22 @@ impl LocalFunction {
             status: 400,
             code: "InvalidRequestContentException".to_owned(),
             detail: detail.to_owned(),
+        }
+    }
+}
+
+/// The processes of a function that has been dropped, as long as they run.
+pub(in crate::function) struct Remains(Weak<Pool>);
+
+impl Remains {
+    pub(in crate::function) fn are_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// As [`LocalFunction::shutdown`].
+    pub(in crate::function) async fn shutdown(&self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.close(SHUTDOWN_PATIENCE).await;
         }
     }
 }

@@ -128,9 +128,12 @@ impl Pool {
         self.launch
             .get_or_try_init(|| async {
                 let search_path = std::env::var_os("PATH");
-                let launch = launch::find(&self.function.settings, search_path.as_deref())?
+                let mut launch = launch::find(&self.function.settings, search_path.as_deref())?
                     .resolve()
                     .await?;
+                if let Some(debugger) = &self.function.options.debugger {
+                    debugger.put_before(&mut launch).await?;
+                }
                 if let Some(other) = launch.other_version() {
                     tracing::warn!(
                         function = %self.function.name,
@@ -624,18 +627,30 @@ impl Pool {
             if table.entries.len() >= most {
                 break;
             }
-            let id = self.enter(
-                table,
-                Instant::now() + self.function.options.init_timeout,
-                None,
-            );
-            self.live.send_modify(|live| *live += 1);
-            let pool = Arc::clone(self);
-            tokio::spawn(async move {
-                let _live = Live(&pool.live);
-                process::supervise(&pool, id).await;
-            });
+            self.start_one(table);
         }
+    }
+
+    /// Starts a process where none is.
+    pub(super) fn warm(self: &Arc<Self>) {
+        let mut table = self.lock();
+        if table.life == Life::Open && table.entries.is_empty() {
+            self.start_one(&mut table);
+        }
+    }
+
+    fn start_one(self: &Arc<Self>, table: &mut Table) {
+        let id = self.enter(
+            table,
+            Instant::now() + self.function.options.init_timeout,
+            None,
+        );
+        self.live.send_modify(|live| *live += 1);
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            let _live = Live(&pool.live);
+            process::supervise(&pool, id).await;
+        });
     }
 
     /// Puts a process that is about to start on the table.

@@ -101,6 +101,9 @@ impl Process {
     async fn start(pool: &Arc<Pool>, id: ProcessId) -> Result<Self, String> {
         let function = &pool.function;
         let launch = pool.launch().await?;
+        if let Some(debugger) = &function.options.debugger {
+            debugger.port_is_free(&function.name).await;
+        }
         let api = RuntimeApi::start(pool, id)
             .await
             .map_err(|error| format!("no port for its Runtime API: {error}"))?;
