@@ -40,6 +40,7 @@ impl FunctionsOptions {
         LocalOptions {
             region: self.aws.region.clone(),
             account_id: self.account_id.clone(),
+            cache: self.directory.join(".tollgate"),
             ..LocalOptions::default()
         }
     }

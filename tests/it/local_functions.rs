@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tollgate::function::local::{LocalFunction, LocalOptions};
 use tollgate::function::{Invocation, InvocationType, InvokeError, Outcome};
 use tollgate::model::Spanned;
-use tollgate::model::settings::{FunctionPlace, FunctionSettings};
+use tollgate::model::settings::{FunctionLife, FunctionPlace, FunctionSettings};
 use tollgate::source::Span;
 
 const RESULT_LIMIT: usize = 6 * 1024 * 1024 + 100;
@@ -42,6 +42,7 @@ fn settings(place: FunctionPlace) -> FunctionSettings {
         memory_size: 256,
         environment: IndexMap::new(),
         reserved_concurrency: None,
+        life: FunctionLife::default(),
         span: Span::default(),
     }
 }

@@ -20,13 +20,18 @@ mod environment;
 mod failure;
 mod interpreter;
 mod launch;
+mod layers;
 mod log_lines;
 mod pool;
 mod process;
 mod process_group;
 mod runtime_api;
+mod runtimes;
 mod table;
+mod typescript;
+mod unpack;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +84,11 @@ pub struct LocalOptions {
     pub init_timeout: Duration,
     /// How long a process without work is kept.
     pub idle_timeout: Duration,
+    /// How long an asynchronous invocation that failed waits for its second try; it
+    /// waits twice as long for the third.
+    pub retry_delay: Duration,
+    /// Folder for what is unpacked and built; made when it is needed.
+    pub cache: PathBuf,
     /// The time in deadlines and messages.
     pub clock: Clock,
 }
@@ -95,6 +105,10 @@ impl Default for LocalOptions {
             init_timeout: Duration::from_secs(10),
             // Lambda keeps an idle environment for some minutes and does not say how many.
             idle_timeout: Duration::from_secs(5 * 60),
+            // "Configuring error handling settings for asynchronous invocations":
+            // one minute before the second try, two before the third.
+            retry_delay: Duration::from_secs(60),
+            cache: PathBuf::from(".tollgate"),
             clock: Clock::System,
         }
     }
@@ -150,7 +164,11 @@ impl LocalFunction {
     /// What is missing and what to do, for a line that begins with the function's name.
     pub fn check(&self) -> Result<(), String> {
         let search_path = std::env::var_os("PATH");
-        launch::find(&self.pool.function.settings, search_path.as_deref()).map(|_| ())
+        let places = launch::Places {
+            search_path: search_path.as_deref(),
+            cache: &self.pool.function.options.cache,
+        };
+        launch::find(&self.pool.function.settings, places).map(|_| ())
     }
 
     /// Calls the function.
@@ -275,7 +293,7 @@ impl std::fmt::Debug for LocalFunction {
 mod tests {
     use super::*;
     use crate::model::Spanned;
-    use crate::model::settings::FunctionPlace;
+    use crate::model::settings::{FunctionLife, FunctionPlace};
     use crate::source::Span;
 
     pub(super) fn function(options: LocalOptions) -> Function {
@@ -287,7 +305,7 @@ mod tests {
         }
     }
 
-    fn settings() -> FunctionSettings {
+    pub(super) fn settings() -> FunctionSettings {
         FunctionSettings {
             place: FunctionPlace::Runtime {
                 runtime: Spanned {
@@ -301,6 +319,7 @@ mod tests {
             memory_size: 128,
             environment: IndexMap::new(),
             reserved_concurrency: None,
+            life: FunctionLife::default(),
             span: Span::default(),
         }
     }

@@ -128,9 +128,20 @@ impl Pool {
         self.launch
             .get_or_try_init(|| async {
                 let search_path = std::env::var_os("PATH");
-                let launch = launch::find(&self.function.settings, search_path.as_deref())?
-                    .resolve()
-                    .await?;
+                let (settings, cache) = (
+                    self.function.settings.clone(),
+                    self.function.options.cache.clone(),
+                );
+                // Unpacking takes its time.
+                let found = tokio::task::spawn_blocking(move || {
+                    let places = launch::Places {
+                        search_path: search_path.as_deref(),
+                        cache: &cache,
+                    };
+                    launch::find(&settings, places)
+                });
+                let found = found.await.map_err(|error| error.to_string())??;
+                let launch = found.resolve().await?;
                 if let Some(other) = launch.other_version() {
                     tracing::warn!(
                         function = %self.function.name,
