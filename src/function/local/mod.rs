@@ -3,31 +3,36 @@
 //! A [`LocalFunction`] starts nothing until it is called. Then:
 //!
 //! * `launch` finds the program: an interpreter with one of the clients that the
-//!   gateway carries (`bootstrap`), a `bootstrap` of the project's own, or a command;
+//!   gateway carries (`bootstrap`), another language's own client (`runtimes`), or a
+//!   command; with `layers` and zip files (`unpack`), and `typescript` built;
 //! * `pool` decides which process gets an event, and when another one is started (`table`);
 //! * `process` supervises one process, in a `process_group` that leaves nothing behind,
 //!   with Lambda's `environment`;
-//! * `runtime_api` is what the process talks to;
+//! * `runtime_api` is what the process talks to, `extension_api` what its `extensions`
+//!   talk to, and `telemetry` what they hear;
 //! * `log_lines` carries its output, `failure` says how it failed.
 //!
 //! User code never runs inside the gateway's process. An invocation that has begun
 //! runs to its end or its timeout, whether or not its caller still waits.
 //!
-//! Not here yet: layers, extensions, retries of events, debugging.
 
 mod bootstrap;
 mod environment;
+mod extension_api;
+mod extensions;
 mod failure;
 mod interpreter;
 mod launch;
 mod layers;
 mod log_lines;
+mod memory_limit;
 mod pool;
 mod process;
 mod process_group;
 mod runtime_api;
 mod runtimes;
 mod table;
+mod telemetry;
 mod typescript;
 mod unpack;
 

@@ -22,9 +22,11 @@ use bytes::Bytes;
 use tokio::sync::{Notify, OnceCell, oneshot, watch};
 use tokio::time::Instant;
 
+use super::extensions::{Extensions, Failure};
 use super::launch::{self, Launch};
-use super::log_lines::{Mark, Marks, Report};
+use super::log_lines::{Log, Mark, Marks, Report};
 use super::table::{Delivery, Entry, Job, Life, Phase, ProcessId, Table};
+use super::telemetry::{Source, Telemetry};
 use super::{Function, failure, process};
 use crate::function::streaming::Sink;
 use crate::function::{InvokeError, Outcome};
@@ -97,8 +99,8 @@ pub(super) enum Refusal {
 pub(super) enum Due {
     /// Ask again then.
     Sleep(Instant),
-    /// End the process; it is off the table already.
-    Kill,
+    /// End the process, which is off the table already; its extensions are told the reason.
+    Kill(&'static str),
     /// End the process and start another under the function's own timeout, for the
     /// event that is bound to it.
     Restart(ProcessId),
@@ -260,7 +262,9 @@ impl Pool {
         match &mut entry.phase {
             Phase::Starting { until, bound: job } => {
                 bound = job.take().map(|job| (job, *until));
-                entry.init = Some(now.duration_since(entry.started));
+                let took = now.duration_since(entry.started);
+                entry.init = Some(took);
+                entry.extensions.telemetry.initialized(took);
             }
             Phase::Returning { .. } => {}
             Phase::Idle { .. } | Phase::Running { .. } | Phase::Failed { .. } => {
@@ -415,7 +419,7 @@ impl Pool {
         let mut guard = self.lock();
         let table = &mut *guard;
         let Some(entry) = table.entries.get(&id) else {
-            return Due::Kill;
+            return Due::Kill("failure");
         };
         let tick = now + timeout;
         let end = match &entry.phase {
@@ -427,9 +431,9 @@ impl Pool {
             return Due::Sleep(end.min(tick));
         }
         let Some(entry) = table.remove(id) else {
-            return Due::Kill;
+            return Due::Kill("failure");
         };
-        let mut due = Due::Kill;
+        let mut due = Due::Kill("timeout");
         match entry.phase {
             Phase::Starting { bound: None, .. } => {
                 let limit = self.function.options.init_timeout.as_secs_f64();
@@ -447,7 +451,8 @@ impl Pool {
             Phase::Running { job, began, .. } => {
                 self.time_out(&entry.marks, job, now - began, entry.process);
             }
-            Phase::Idle { .. } | Phase::Returning { .. } | Phase::Failed { .. } => {}
+            Phase::Idle { .. } => due = Due::Kill("spindown"),
+            Phase::Returning { .. } | Phase::Failed { .. } => {}
         }
         self.start_missing(table);
         due
@@ -465,6 +470,15 @@ impl Pool {
             }
             entry.started = now;
         }
+    }
+
+    /// The extensions of process `id`.
+    pub(super) fn extensions(&self, id: ProcessId) -> Option<Arc<Extensions>> {
+        let table = self.lock();
+        table
+            .entries
+            .get(&id)
+            .map(|entry| Arc::clone(&entry.extensions))
     }
 
     /// The notification by which process `id` is told to end.
@@ -502,18 +516,30 @@ impl Pool {
     ///
     /// [`process_group::exit_reason`]: super::process_group::exit_reason
     pub(super) fn exited(self: &Arc<Self>, id: ProcessId, reason: Option<&str>) {
+        let words = reason.unwrap_or("exit status 0");
+        self.gone(id, words, |request_id| failure::exited(request_id, reason));
+    }
+
+    /// An extension of process `id` has failed, which ends the process, too.
+    pub(super) fn extension_failed(self: &Arc<Self>, id: ProcessId, why: &Failure) {
+        self.gone(id, &why.message, |request_id| {
+            failure::extension(request_id, why.kind, &why.message)
+        });
+    }
+
+    /// Takes process `id` off the table; `outcome` is for the event that it had.
+    fn gone(self: &Arc<Self>, id: ProcessId, reason: &str, outcome: impl FnOnce(&str) -> Outcome) {
         let now = Instant::now();
         let mut guard = self.lock();
         let table = &mut *guard;
         let Some(entry) = table.remove(id) else {
             return;
         };
-        let reason_text = reason.unwrap_or("exit status 0");
         let (job, began) = match entry.phase {
             Phase::Running { job, began, .. } => (Some(job), began),
             Phase::Starting { bound, .. } => {
                 entry.marks.send(Mark::Trouble(format!(
-                    "the process ended before it asked for an event: {reason_text}"
+                    "the process ended before it asked for an event: {reason}"
                 )));
                 (bound.or_else(|| table.take_job()), entry.started)
             }
@@ -522,7 +548,7 @@ impl Pool {
         self.start_missing(table);
         drop(guard);
         if let Some(job) = job {
-            let outcome = failure::exited(&job.request_id, reason);
+            let outcome = outcome(&job.request_id);
             let mut report = self.report(&job, now - began, entry.init, None, &outcome);
             report.status = Some("error");
             entry.marks.send(Mark::End(report));
@@ -614,6 +640,7 @@ impl Pool {
             client_context: job.client_context.clone(),
             deadline: self.function.options.clock.since_epoch() + left,
         };
+        entry.extensions.invoke(|| delivery.as_extension_event());
         entry.phase = Phase::Running {
             job,
             began,
@@ -653,10 +680,17 @@ impl Pool {
     fn enter(&self, table: &mut Table, until: Instant, bound: Option<Job>) -> ProcessId {
         let id = table.next_id;
         table.next_id += 1;
+        let (name, clock) = (self.function.name.as_str(), &self.function.options.clock);
+        let extensions = Arc::new(Extensions::new(Telemetry::new(name, clock)));
         let entry = Entry {
             phase: Phase::Starting { until, bound },
             stop: Arc::new(Notify::new()),
-            marks: Marks::direct(Arc::from(self.function.name.as_str())),
+            marks: Marks::direct(Log {
+                name: Arc::from(name),
+                source: Source::Function,
+                extensions: Arc::clone(&extensions),
+            }),
+            extensions,
             process: None,
             started: Instant::now(),
             init: None,

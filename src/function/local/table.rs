@@ -12,6 +12,7 @@ use http::HeaderValue;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::extensions::Extensions;
 use super::log_lines::Marks;
 use crate::function::streaming::Sink;
 use crate::function::{InvokeError, Outcome};
@@ -43,6 +44,24 @@ pub(super) struct Delivery {
     pub(super) deadline: Duration,
 }
 
+impl Delivery {
+    /// What extensions are told of it.
+    pub(super) fn as_extension_event(&self) -> Bytes {
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let event = serde_json::json!({
+            "eventType": "INVOKE",
+            "deadlineMs": u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX),
+            "requestId": &*self.request_id,
+            "invokedFunctionArn": text(&self.arn),
+            "tracing": {
+                "type": "X-Amzn-Trace-Id",
+                "value": self.trace_id.as_ref().map(text).unwrap_or_default(),
+            },
+        });
+        Bytes::from(event.to_string())
+    }
+}
+
 /// One process of one pool.
 pub(super) type ProcessId = u64;
 
@@ -52,6 +71,7 @@ pub(super) struct Entry {
     /// Tells the supervisor to end the process.
     pub(super) stop: Arc<Notify>,
     pub(super) marks: Marks,
+    pub(super) extensions: Arc<Extensions>,
     pub(super) process: Option<u32>,
     pub(super) started: Instant,
     /// What starting took, until a REPORT line has told it.
