@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tracing::debug;
 
 use super::rejection::Rejection;
+use crate::auth::iam::policy::INVOKE;
 use crate::auth::iam::{
     Ask, Decision, IamUsers, Principal, Signature, SignatureFault, request_keys,
 };
@@ -154,7 +155,7 @@ async fn signature(
 ) -> Result<Body, Rejection> {
     let signature = Signature::read(exchange)?;
     let user = users.find(&signature, exchange)?;
-    signature.check(exchange)?;
+    signature.check(exchange, "execute-api")?;
     let (body, bytes) = whole(body).await?;
     user.verify(&signature, exchange, &bytes)?;
     let caller = &user.caller;
@@ -174,7 +175,7 @@ async fn signature(
 }
 
 /// The whole body, so that its hash can be taken.
-async fn whole(body: Body) -> Result<(Body, bytes::Bytes), Rejection> {
+pub(super) async fn whole(body: Body) -> Result<(Body, bytes::Bytes), Rejection> {
     use http_body::Body as _;
 
     if body.size_hint().lower() > PAYLOAD_LIMIT as u64 {
@@ -203,6 +204,7 @@ fn asked(
     };
     let keys = |key: &str| request_keys::value(exchange, caller, key);
     decide(&Ask {
+        action: INVOKE,
         resource: &resource,
         other_spelling: other.as_deref(),
         principal,

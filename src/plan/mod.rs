@@ -7,6 +7,7 @@
 pub mod caching;
 mod compile;
 pub mod cors;
+pub mod function_url;
 pub mod gateway_response;
 mod integration;
 mod method_settings;
@@ -27,6 +28,7 @@ use crate::model::settings::Settings;
 
 pub use caching::Caching;
 pub use compile::{Compiler, compile};
+pub use function_url::{FunctionUrlPlan, UrlChoice};
 pub use gateway_response::GatewayResponses;
 pub use protection::{Protection, RouteAuthorizer};
 pub use router::Router;
@@ -38,6 +40,8 @@ pub use validation::Validation;
 pub struct Plan {
     /// In the order they were given.
     pub apis: Vec<ApiPlan>,
+    /// URLs of functions, which belong to no API.
+    pub function_urls: Vec<FunctionUrlPlan>,
     /// Counts for all of them; the same from plan to plan.
     pub limits: Arc<Limits>,
     /// API keys, usage plans and the account's throttle, put in force with the plan.
@@ -51,6 +55,7 @@ impl Plan {
     pub fn empty(limits: Arc<Limits>, settings: &Settings) -> Self {
         Self {
             apis: Vec::new(),
+            function_urls: Vec::new(),
             limits,
             configured: Configured::new(settings),
             strict_aws: settings.strict_aws,

@@ -1057,8 +1057,8 @@ async fn a_custom_runtime_that_calls_out_of_turn_is_refused_as_at_aws() {
             [403, "InvalidStateTransition"],
             [405, "MethodNotAllowed"],
             [404, "NotFound"],
-            [404, "NotFound"],
-            [202, "Telemetry.NotSupported"],
+            [403, "Extension.MissingExtensionIdentifier"],
+            [405, "MethodNotAllowed"],
         ])
     );
     function.shutdown().await;

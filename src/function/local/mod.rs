@@ -29,6 +29,7 @@ mod memory_limit;
 mod pool;
 mod process;
 mod process_group;
+mod retry;
 mod runtime_api;
 mod runtimes;
 mod table;
@@ -46,6 +47,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub use log_lines::TARGET as LOG_TARGET;
 
@@ -235,6 +237,8 @@ impl LocalFunction {
                 .transpose()?,
             sink,
             reply: (!is_event).then_some(reply),
+            accepted: Instant::now(),
+            failures: 0,
         };
         self.pool.submit(job)?;
         if is_event {

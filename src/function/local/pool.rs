@@ -27,7 +27,7 @@ use super::launch::{self, Launch};
 use super::log_lines::{Log, Mark, Marks, Report};
 use super::table::{Delivery, Entry, Job, Life, Phase, ProcessId, Table};
 use super::telemetry::{Source, Telemetry};
-use super::{Function, failure, process};
+use super::{Function, failure, process, retry};
 use crate::function::streaming::Sink;
 use crate::function::{InvokeError, Outcome};
 
@@ -113,6 +113,8 @@ pub(super) struct Pool {
     table: Mutex<Table>,
     /// Supervisors at work; the table may be empty before their processes have ended.
     live: watch::Sender<usize>,
+    /// Told when everything ends, for events that wait for another try.
+    closed: Notify,
 }
 
 impl Pool {
@@ -122,6 +124,7 @@ impl Pool {
             launch: OnceCell::new(),
             table: Mutex::new(Table::default()),
             live: watch::Sender::new(0),
+            closed: Notify::new(),
         })
     }
 
@@ -172,7 +175,7 @@ impl Pool {
         let under_way = table.running() + table.line.len();
         // Lambda lets events wait for their turn, unless there will never be one.
         let is_full = match is_event {
-            true => limit == 0 || table.events.len() >= MOST_QUEUED_EVENTS,
+            true => limit == 0 || table.events.len() + table.retrying >= MOST_QUEUED_EVENTS,
             false => under_way >= limit,
         };
         if is_full {
@@ -243,6 +246,7 @@ impl Pool {
         for job in line.into_iter().chain(events) {
             self.refuse(job, self.ending());
         }
+        self.closed.notify_waiters();
         let mut live = self.live.subscribe();
         // The sender lives in the pool: waiting for it can only time out.
         let _ = tokio::time::timeout(patience, live.wait_for(|live| *live == 0)).await;
@@ -317,7 +321,12 @@ impl Pool {
     }
 
     /// Process `id` answers `request_id`; false when it does not owe that (any more).
-    pub(super) fn complete(&self, id: ProcessId, request_id: &str, outcome: Outcome) -> bool {
+    pub(super) fn complete(
+        self: &Arc<Self>,
+        id: ProcessId,
+        request_id: &str,
+        outcome: Outcome,
+    ) -> bool {
         let now = Instant::now();
         let mut table = self.lock();
         let Some(entry) = table.entries.get_mut(&id) else {
@@ -340,17 +349,18 @@ impl Pool {
         drop(table);
         if let Phase::Running { job, began, .. } = phase {
             let report = self.report(&job, now - began, init, process, &outcome);
-            if let Some(reply) = job.reply {
-                // A caller that has left does not wait for it.
-                let _ = reply.send(Ok(outcome));
-            }
+            self.settle(job, outcome);
             marks.send(Mark::End(report));
         }
         true
     }
 
     /// Process `id` cannot start: `payload` says why.
-    pub(super) fn fail_init(&self, id: ProcessId, payload: Bytes) -> Result<(), Refusal> {
+    pub(super) fn fail_init(
+        self: &Arc<Self>,
+        id: ProcessId,
+        payload: Bytes,
+    ) -> Result<(), Refusal> {
         let mut guard = self.lock();
         let table = &mut *guard;
         let Some(entry) = table.entries.get_mut(&id) else {
@@ -373,11 +383,8 @@ impl Pool {
             "the function could not be loaded: {}",
             failure::log_text(&payload)
         )));
-        if let Some(Job {
-            reply: Some(reply), ..
-        }) = job
-        {
-            let _ = reply.send(Ok(failure::unhandled(payload)));
+        if let Some(job) = job {
+            self.settle(job, failure::unhandled(payload));
         }
         Ok(())
     }
@@ -552,9 +559,7 @@ impl Pool {
             let mut report = self.report(&job, now - began, entry.init, None, &outcome);
             report.status = Some("error");
             entry.marks.send(Mark::End(report));
-            if let Some(reply) = job.reply {
-                let _ = reply.send(Ok(outcome));
-            }
+            self.settle(job, outcome);
         }
     }
 
@@ -724,16 +729,14 @@ impl Pool {
         }
     }
 
-    fn time_out(&self, marks: &Marks, job: Job, took: Duration, process: Option<u32>) {
+    fn time_out(self: &Arc<Self>, marks: &Marks, job: Job, took: Duration, process: Option<u32>) {
         let limit = self.function.settings.timeout;
         let now = self.function.options.clock.since_epoch();
         let outcome = failure::timed_out(&job.request_id, now, limit);
         let mut report = self.report(&job, took, None, process, &outcome);
         report.status = Some("timeout");
         marks.send(Mark::End(report));
-        if let Some(reply) = job.reply {
-            let _ = reply.send(Ok(outcome));
-        }
+        self.settle(job, outcome);
     }
 
     fn report(
@@ -756,6 +759,56 @@ impl Pool {
             process,
             status: None,
         }
+    }
+
+    /// Gives `outcome` to who waits for it; an event that failed is tried again.
+    ///
+    /// Takes no lock: some of its callers hold the table.
+    fn settle(self: &Arc<Self>, job: Job, outcome: Outcome) {
+        match job.reply {
+            // A caller that has left does not wait for it.
+            Some(reply) => {
+                let _ = reply.send(Ok(outcome));
+            }
+            None if outcome.function_error.is_some() => retry::after_failure(self, job, &outcome),
+            None => {}
+        }
+    }
+
+    /// Counts an event that waits for another try; false once everything has ended.
+    fn begin_retry(&self) -> bool {
+        let mut table = self.lock();
+        table.retrying += 1;
+        table.life != Life::Closed
+    }
+
+    /// Waits until it is time for another try of an event, and puts it in line again.
+    pub(super) async fn end_retry(self: &Arc<Self>, job: Job, delay: Duration) {
+        let mut closed = std::pin::pin!(self.closed.notified());
+        // From here on, no end is missed.
+        closed.as_mut().enable();
+        let is_due = self.begin_retry() && {
+            tokio::select! {
+                () = tokio::time::sleep(delay) => true,
+                () = closed => false,
+            }
+        };
+        let mut guard = self.lock();
+        let table = &mut *guard;
+        table.retrying -= 1;
+        if !is_due || table.life == Life::Closed {
+            drop(guard);
+            return self.refuse(job, self.ending());
+        }
+        let mut job = job;
+        while let Some(id) = table.idle.pop() {
+            match self.wake(table, id, job) {
+                None => return,
+                Some(returned) => job = returned,
+            }
+        }
+        table.events.push_back(job);
+        self.start_missing(table);
     }
 
     fn ending(&self) -> InvokeError {

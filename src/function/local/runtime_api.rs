@@ -255,6 +255,11 @@ async fn response(
         }
     };
     if is_streaming && let Some(sink) = pool.sink(id, request_id) {
+        let kind = head
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
+        sink.begin(kind.unwrap_or("application/octet-stream"));
         return pass_on(pool, id, request_id, body, sink).await;
     }
     match read(body, LONGEST_RESULT).await {
@@ -321,8 +326,7 @@ async fn pass_on(
                     behind = data.split_off(start);
                 }
                 if !data.is_empty() {
-                    // A reader that went away: the function still ends in its own time.
-                    let _ = sink.send(data).await;
+                    sink.send(data).await;
                 }
             }
             Err(frame) => trailers = frame.into_trailers().ok(),

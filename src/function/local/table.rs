@@ -31,6 +31,10 @@ pub(super) struct Job {
     pub(super) sink: Option<Sink>,
     /// Nobody waits for the result of an `Event` invocation.
     pub(super) reply: Option<oneshot::Sender<Reply>>,
+    /// When it was accepted.
+    pub(super) accepted: Instant,
+    /// How often it has failed before.
+    pub(super) failures: u32,
 }
 
 /// An event as it is handed to a process.
@@ -131,6 +135,8 @@ pub(super) struct Table {
     pub(super) line: VecDeque<Job>,
     /// Events that nobody waits for: they come after those of the line.
     pub(super) events: VecDeque<Job>,
+    /// Events that wait for another try, each with a task of its own.
+    pub(super) retrying: usize,
     /// A task looks after processes that do not return.
     pub(super) is_watched: bool,
 }
