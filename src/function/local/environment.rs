@@ -57,6 +57,8 @@ pub(super) fn variables(
     set("AWS_REGION", &options.region);
     set("AWS_DEFAULT_REGION", &options.region);
     set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    // X-Ray's SDKs fail calls outside of a traced request without it.
+    set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
     if let Some(runtime) = &launch.runtime {
         set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{runtime}"));
     }
