@@ -41,6 +41,7 @@ fn function(runtime: &str, code: &Path) -> Arc<LocalFunction> {
         memory_size: 128,
         environment: IndexMap::new(),
         reserved_concurrency: None,
+        life: Default::default(),
         span: Span::default(),
     };
     LocalFunction::new("bench", &settings, LocalOptions::default())

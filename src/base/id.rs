@@ -30,6 +30,16 @@ pub fn trace_root(epoch_seconds: u64) -> String {
     )
 }
 
+/// The first label of the host of a function's URL, derived from the function's name.
+pub fn function_url_id(function: &str) -> String {
+    // At AWS it is longer and says nothing, too.
+    format!(
+        "{}{}",
+        stable_id(&format!("url of {function}")),
+        stable_id(&format!("its url {function}"))
+    )
+}
+
 /// Ten letters and digits derived from `text`: an API id that stays the same
 /// from run to run.
 pub fn stable_id(text: &str) -> String {

@@ -241,6 +241,13 @@ fn watched(loaded: &Loaded, options: &ServeOptions) -> Watched {
 
 /// Where the code of a local function is.
 fn code_of(function: &FunctionSettings) -> Vec<PathBuf> {
+    let mut code = own_code_of(function);
+    code.extend(function.life.layers.iter().cloned());
+    code
+}
+
+/// The same without its layers.
+fn own_code_of(function: &FunctionSettings) -> Vec<PathBuf> {
     match &function.place {
         FunctionPlace::Runtime { code_uri, .. } => vec![code_uri.clone()],
         // Its program, and the folders of files among its arguments.

@@ -15,6 +15,7 @@ use crate::model::{
     Api, ApiKind, Authorization, AuthorizerKind, Integration, IntegrationKind, ParameterLocation,
     Route, Stage,
 };
+use crate::plan::function_url::addresses;
 use crate::source::Severity;
 
 /// Print the routes of API definitions
@@ -46,11 +47,27 @@ impl Routes {
         let text = if self.json {
             format!("{:#}\n", json_of(&loaded))
         } else {
-            table(&loaded.apis)
+            format!(
+                "{}{}",
+                table(&loaded.apis),
+                function_urls(&addresses(&loaded.settings))
+            )
         };
         print(&text)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Functions with a URL of their own, and its host.
+fn function_urls(addresses: &[(String, String)]) -> String {
+    if addresses.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<[String; 2]> = addresses
+        .iter()
+        .map(|(function, id)| [format!("{id}.lambda-url.localhost"), one_line(function)])
+        .collect();
+    format!("\n{}", aligned(["FUNCTION URL", "FUNCTION"], &rows))
 }
 
 /// The routes of every API as one table, `METHOD  PATH  INTEGRATION  AUTHORIZER`;

@@ -252,6 +252,12 @@ impl Ready {
                 _ => format!("\n{title} ({kind} API, stage {}): {address}\n", facts.stage),
             });
         }
+        for url in &self.plan.function_urls {
+            let (id, function) = (&url.facts.api_id, url.function.name());
+            text.push_str(&format!(
+                "\n{function} (function URL): http://{id}.lambda-url.localhost:{port}\n"
+            ));
+        }
         if let Some(admin) = admin {
             text.push_str(&format!(
                 "\nAPI keys and usage plans: aws apigateway … --endpoint-url http://{admin}\n"
@@ -284,6 +290,11 @@ impl Ready {
             "admin": admin.map(|address| format!("http://{address}")),
             "addresses": addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
             "apis": apis,
+            "functionUrls": self.plan.function_urls.iter().map(|url| json!({
+                "function": url.function.name(),
+                "id": url.facts.api_id,
+                "host": format!("{}.lambda-url.localhost:{port}", url.facts.api_id),
+            })).collect::<Vec<_>>(),
         });
         format!("{line}\n")
     }

@@ -4,6 +4,7 @@
 //! left out of the model and named in [`Diagnostics`](crate::source::Diagnostics).
 //! What AWS's import would refuse is an error, what it would ignore a warning.
 
+mod function_life;
 mod intrinsics;
 pub mod openapi;
 mod rate_limits;

@@ -10,10 +10,11 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+use super::function_life;
 use super::rate_limits;
 use super::values::{self, get};
 use crate::model::settings::{
-    ApiKeySettings, AuthorizerSettings, Durability, FunctionPlace, FunctionSettings,
+    ApiKeySettings, AuthorizerSettings, Durability, FunctionLife, FunctionPlace, FunctionSettings,
     IamUserSettings, QuotaPeriod, QuotaSettings, Settings, UsagePlanSettings, VpcLinkSettings,
     WhenDown,
 };
@@ -21,7 +22,7 @@ use crate::model::{AccessLog, Api, ApiKind, Canary, MethodSettings, Spanned, Sta
 use crate::source::{Diagnostic, Diagnostics, FileId, Mapping, Node, Severity, Sources, Span};
 
 /// Top-level keys, in the order of the documentation.
-pub const KEYS: [&str; 20] = [
+pub const KEYS: [&str; 21] = [
     "region",
     "accountId",
     "apiType",
@@ -29,6 +30,7 @@ pub const KEYS: [&str; 20] = [
     "stage",
     "throttle",
     "functions",
+    "layers",
     "authorizers",
     "userPools",
     "apiKeys",
@@ -172,6 +174,13 @@ impl Reader<'_> {
                     };
                 }
                 "functions" => self.functions(node),
+                "layers" => {
+                    let folders = values::text_map(node, "`layers`", self.findings);
+                    self.settings.layers = folders
+                        .into_iter()
+                        .map(|(arn, path)| (arn, self.settings.base_directory.join(path.value)))
+                        .collect();
+                }
                 "authorizers" => {
                     self.settings.authorizers = self.authorizers(node, "`authorizers`");
                 }
@@ -544,7 +553,7 @@ impl Reader<'_> {
     }
 
     fn function(&mut self, name: &str, span: Span, node: &Node) -> Option<FunctionSettings> {
-        const FUNCTION_KEYS: [&str; 9] = [
+        const FUNCTION_KEYS: [&str; 13] = [
             "runtime",
             "handler",
             "codeUri",
@@ -554,6 +563,10 @@ impl Reader<'_> {
             "memorySize",
             "environment",
             "reservedConcurrency",
+            "layers",
+            "enforceMemory",
+            "eventInvokeConfig",
+            "functionUrl",
         ];
         let what = format!("the function `{name}`");
         let fields = values::mapping(node, &what, self.findings)?;
@@ -596,8 +609,46 @@ impl Reader<'_> {
             memory_size,
             environment,
             reserved_concurrency,
+            life: self.function_life(&what, fields),
             span,
         })
+    }
+
+    fn function_life(&mut self, what: &str, fields: &Mapping) -> FunctionLife {
+        let severity = Severity::Error;
+        let layers = get(fields, "layers")
+            .map(|node| values::texts(node, "`layers`", self.findings))
+            .unwrap_or_default();
+        let event_invoke = get(fields, "eventInvokeConfig").map(|node| {
+            let name = "`eventInvokeConfig`";
+            function_life::event_invoke(node, name, severity, self.findings)
+        });
+        if let Some((_, Some(span))) = event_invoke {
+            self.findings.push(
+                Diagnostic::error(
+                    "E0204",
+                    format!("`destinationConfig` of {what}: events that failed are logged here and go nowhere"),
+                )
+                .at(span),
+            );
+        }
+        FunctionLife {
+            layers: layers
+                .into_iter()
+                .map(|text| match self.settings.layers.get(&text.value) {
+                    Some(folder) => folder.clone(),
+                    None => self.settings.base_directory.join(text.value),
+                })
+                .collect(),
+            esbuild: None,
+            event_invoke: event_invoke.map(|(read, _)| read).unwrap_or_default(),
+            enforce_memory: get(fields, "enforceMemory")
+                .and_then(|node| values::flag(node, "`enforceMemory`", self.findings))
+                .unwrap_or(false),
+            url: get(fields, "functionUrl").map(|node| {
+                function_life::function_url(node, "`functionUrl`", severity, self.findings)
+            }),
+        }
     }
 
     fn function_place(

@@ -105,6 +105,9 @@ impl AwsLambda {
             .send()
             .await
             .map_err(|error| self.invoke_error(&arn.name, error))?;
+        if let Some(kind) = &output.response_stream_content_type {
+            sink.begin(kind);
+        }
         let mut events = output.event_stream;
         let mut outcome = Outcome {
             status: 200,
@@ -115,9 +118,8 @@ impl AwsLambda {
             match events.recv().await {
                 Ok(Some(Event::PayloadChunk(chunk))) => {
                     let piece = chunk.payload.map(Blob::into_inner).unwrap_or_default();
-                    // A reader that went away: the function runs on.
                     if !piece.is_empty() {
-                        let _ = sink.send(piece.into()).await;
+                        sink.send(piece.into()).await;
                     }
                 }
                 Ok(Some(Event::InvokeComplete(end))) => {

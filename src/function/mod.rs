@@ -8,6 +8,7 @@
 pub mod aws;
 pub mod aws_config;
 pub mod endpoint;
+mod event_stream;
 pub mod handler;
 pub mod local;
 mod registry;
@@ -17,7 +18,7 @@ pub mod streaming;
 use bytes::Bytes;
 
 pub use registry::{Function, FunctionRef, Functions, FunctionsOptions};
-pub use streaming::Streamed;
+pub use streaming::{Opened, Streamed};
 
 /// How a function is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
 use super::local::{Debugger, LocalOptions, SUSPENDED};
 use super::renewable::{Renewable, Retired};
-use super::streaming::{self, Streamed};
+use super::streaming::{self, Opened, Streamed};
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::{FunctionArn, id};
 use crate::model::settings::{FunctionPlace, FunctionSettings};
@@ -50,6 +50,7 @@ impl FunctionsOptions {
             region: self.aws.region.clone(),
             account_id: self.account_id.clone(),
             lambda_endpoint: self.lambda_endpoint.clone().unwrap_or_default(),
+            cache: self.directory.join(".tollgate"),
             ..LocalOptions::default()
         }
     }
@@ -108,7 +109,7 @@ enum Place {
         lambda: Arc<AwsLambda>,
         arn: FunctionArn,
     },
-    Endpoint(EndpointFunction),
+    Endpoint(Arc<EndpointFunction>),
     Handler(Arc<dyn Handler>),
     /// The configuration names a handler that is not there.
     Missing(String),
@@ -229,6 +230,17 @@ impl FunctionRef {
     ///
     /// Why it could not be called.
     pub async fn invoke_streaming(&self, invocation: Invocation) -> Result<Streamed, InvokeError> {
+        self.open_stream(invocation)
+            .await
+            .map(|opened| opened.streamed)
+    }
+
+    /// As [`Self::invoke_streaming`], with what kind of stream it is.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be called.
+    pub async fn open_stream(&self, invocation: Invocation) -> Result<Opened, InvokeError> {
         let function = Arc::clone(&self.function);
         if invocation.payload.len() > EVENT_LIMIT {
             return Err(InvokeError::RequestTooLarge {
@@ -255,7 +267,14 @@ impl FunctionRef {
                 })
                 .await
             }
-            Place::Endpoint(_) | Place::Handler(_) | Place::Missing(_) => {
+            Place::Endpoint(endpoint) => {
+                let endpoint = Arc::clone(endpoint);
+                streaming::run(
+                    |sink| async move { endpoint.invoke_streaming(invocation, sink).await },
+                )
+                .await
+            }
+            Place::Handler(_) | Place::Missing(_) => {
                 let whole = self.clone();
                 streaming::run(|_| async move { whole.invoke(invocation).await }).await
             }
@@ -344,7 +363,7 @@ impl Functions {
                 let name = FunctionArn::parse(key).map_or_else(|| key.clone(), |arn| arn.name);
                 let place = match &settings.place {
                     FunctionPlace::Endpoint { url } => {
-                        Place::Endpoint(EndpointFunction::new(&name, &url.value))
+                        Place::Endpoint(Arc::new(EndpointFunction::new(&name, &url.value)))
                     }
                     FunctionPlace::Handler { name } => {
                         match handlers.find(&name.value, &options.directory) {

@@ -11,6 +11,7 @@ use tracing::debug;
 
 use super::execution_log;
 use super::rejection::Rejection;
+use crate::auth::iam::policy::INVOKE;
 use crate::auth::iam::{
     Ask, Decision, IamUsers, Principal, Signature, SignatureFault, request_keys,
 };
@@ -158,7 +159,7 @@ async fn signature(
 ) -> Result<Body, Rejection> {
     let signature = Signature::read(exchange)?;
     let user = users.find(&signature, exchange)?;
-    signature.check(exchange)?;
+    signature.check(exchange, "execute-api")?;
     let (body, bytes) = whole(body).await?;
     user.verify(&signature, exchange, &bytes)?;
     let caller = &user.caller;
@@ -178,7 +179,7 @@ async fn signature(
 }
 
 /// The whole body, so that its hash can be taken.
-async fn whole(body: Body) -> Result<(Body, bytes::Bytes), Rejection> {
+pub(super) async fn whole(body: Body) -> Result<(Body, bytes::Bytes), Rejection> {
     use http_body::Body as _;
 
     if body.size_hint().lower() > PAYLOAD_LIMIT as u64 {
@@ -207,6 +208,7 @@ fn asked(
     };
     let keys = |key: &str| request_keys::value(exchange, caller, key);
     decide(&Ask {
+        action: INVOKE,
         resource: &resource,
         other_spelling: other.as_deref(),
         principal,

@@ -22,7 +22,7 @@ pub(super) fn preflight(api: &ApiPlan, exchange: &Exchange<'_>) -> Option<Respon
 }
 
 /// A preflight is told by three things ("Configure CORS for HTTP APIs").
-fn is_preflight(exchange: &Exchange<'_>) -> bool {
+pub(super) fn is_preflight(exchange: &Exchange<'_>) -> bool {
     exchange.request.method == Method::OPTIONS
         && exchange.headers().contains("origin")
         && exchange.headers().contains("access-control-request-method")
@@ -30,7 +30,13 @@ fn is_preflight(exchange: &Exchange<'_>) -> bool {
 
 /// Puts the API's CORS headers on an answer, in place of the integration's own.
 pub(super) fn put_headers(api: &ApiPlan, exchange: &Exchange<'_>, headers: &mut HeaderMap) {
-    let Some(cors) = &api.cors else { return };
+    if let Some(cors) = &api.cors {
+        put(cors, exchange, headers);
+    }
+}
+
+/// Puts the headers of `cors` on an answer, in place of its own.
+pub(super) fn put(cors: &CorsPlan, exchange: &Exchange<'_>, headers: &mut HeaderMap) {
     let own: Vec<HeaderName> = headers
         .keys()
         .filter(|name| name.as_str().starts_with("access-control-"))

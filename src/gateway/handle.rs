@@ -11,6 +11,7 @@ use super::choose::{Choice, NoChoice, choose};
 use super::compression;
 use super::cors;
 use super::execution_log;
+use super::function_url;
 use super::gateway_response::{http_error, rest_error, tell_limits};
 use super::rejection::Rejection;
 use super::validate;
@@ -33,6 +34,12 @@ pub(super) async fn handle(
     mut request: ReceivedRequest,
     logged: Option<LogSettings>,
 ) -> (Response<Body>, Vec<Line>) {
+    if let Some(choice) = plan.function_url_of_host(&request.host) {
+        return (
+            function_url::answer(choice, clock, request).await,
+            Vec::new(),
+        );
+    }
     let received = clock.since_epoch();
     let body = std::mem::take(&mut request.body);
     let malformed = request.malformed.or_else(|| misspelt(&request.path));

@@ -10,6 +10,7 @@ mod choose;
 mod compression;
 mod cors;
 mod execution_log;
+mod function_url;
 mod gateway_response;
 mod handle;
 mod rejection;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::{ApiKind, RateLimit, Spanned, Stage, Throttle};
+use super::{ApiKind, Cors, RateLimit, Spanned, Stage, Throttle};
 use crate::source::Span;
 
 /// Everything `tollgate.yaml`, the environment and the command line decide.
@@ -27,6 +27,8 @@ pub struct Settings {
     pub throttle: Throttle,
     /// By name or ARN.
     pub functions: IndexMap<String, FunctionSettings>,
+    /// By ARN, with or without version: the folder or zip file of a layer that is at AWS.
+    pub layers: IndexMap<String, PathBuf>,
     /// By the name the document gives an authorizer.
     pub authorizers: IndexMap<String, AuthorizerSettings>,
     /// By user pool ARN: where a pool's keys are.
@@ -70,6 +72,7 @@ impl Default for Settings {
                 burst_limit: Some(5_000),
             },
             functions: IndexMap::new(),
+            layers: IndexMap::new(),
             authorizers: IndexMap::new(),
             user_pools: IndexMap::new(),
             api_keys: Vec::new(),
@@ -162,6 +165,8 @@ pub struct FunctionSettings {
     pub environment: IndexMap<String, String>,
     /// Most processes at once.
     pub reserved_concurrency: Option<u32>,
+    /// What else belongs to it.
+    pub life: FunctionLife,
     /// The place of the entry.
     pub span: Span,
 }
@@ -182,6 +187,64 @@ impl FunctionSettings {
     }
 }
 
+/// What surrounds a function's own program: its layers, its limits, its address.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FunctionLife {
+    /// Folders or zip files, in the order in which they are unpacked to `/opt`.
+    pub layers: Vec<PathBuf>,
+    /// How TypeScript is built before it runs.
+    pub esbuild: Option<EsbuildSettings>,
+    /// What becomes of asynchronous invocations that fail.
+    pub event_invoke: EventInvokeSettings,
+    /// A process may use no more memory than `memory_size`.
+    pub enforce_memory: bool,
+    /// Its own URL.
+    pub url: Option<FunctionUrlSettings>,
+}
+
+/// SAM's `Metadata` of `BuildMethod: esbuild`: `BuildProperties`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EsbuildSettings {
+    /// Files to build, from the folder of the code; empty: the handler's.
+    pub entry_points: Vec<String>,
+    /// Options of esbuild's command line, such as `--target=es2022`.
+    pub options: Vec<String>,
+}
+
+/// What becomes of asynchronous invocations that fail (`EventInvokeConfig`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventInvokeSettings {
+    /// How often one that failed is tried again, 0 to 2.
+    pub maximum_retry_attempts: u32,
+    /// How old an event may get, 60 s to 6 h.
+    pub maximum_event_age: Duration,
+}
+
+impl Default for EventInvokeSettings {
+    fn default() -> Self {
+        // "Configuring error handling settings for asynchronous invocations".
+        Self {
+            maximum_retry_attempts: 2,
+            maximum_event_age: Duration::from_secs(6 * 60 * 60),
+        }
+    }
+}
+
+/// A function's URL (`FunctionUrlConfig`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FunctionUrlSettings {
+    /// The first label of its host; absent: derived from the function's name.
+    pub id: Option<String>,
+    /// `AuthType: AWS_IAM`: requests must be signed.
+    pub needs_signature: bool,
+    /// What browsers are told of other origins.
+    pub cors: Option<Cors>,
+    /// `InvokeMode: RESPONSE_STREAM`.
+    pub streams: bool,
+    /// Alias that is called.
+    pub qualifier: Option<String>,
+}
+
 /// Where a function runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FunctionPlace {
@@ -191,7 +254,7 @@ pub enum FunctionPlace {
         runtime: Spanned<String>,
         /// `app.handler`.
         handler: String,
-        /// Folder of the code, absolute.
+        /// Folder or zip file of the code, absolute.
         code_uri: PathBuf,
     },
     /// Any program that speaks the Lambda Runtime API.

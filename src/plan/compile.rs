@@ -8,8 +8,8 @@ use super::cors::CorsPlan;
 use super::protection::Protections;
 use super::validation::Schemas;
 use super::{
-    ApiPlan, CanaryPlan, GatewayResponses, Plan, RoutePlan, Router, caching, integration,
-    method_settings, tolls, unsupported,
+    ApiPlan, CanaryPlan, GatewayResponses, Plan, RoutePlan, Router, caching, function_url,
+    integration, method_settings, tolls, unsupported,
 };
 use crate::auth::Issuers;
 use crate::auth::lambda_authorizer::AuthorizerAnswers;
@@ -76,6 +76,7 @@ pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnost
         }
         plan.apis.push(compiled);
     }
+    plan.function_urls = function_url::compile(compiler, diagnostics);
     plan
 }
 

@@ -7,6 +7,7 @@
 pub mod caching;
 mod compile;
 pub mod cors;
+pub mod function_url;
 pub mod gateway_response;
 mod integration;
 mod method_settings;
@@ -28,6 +29,7 @@ use crate::model::settings::Settings;
 
 pub use caching::Caching;
 pub use compile::{Compiler, compile};
+pub use function_url::{FunctionUrlPlan, UrlChoice};
 pub use gateway_response::GatewayResponses;
 pub use protection::{Protection, RouteAuthorizer};
 pub use router::Router;
@@ -41,6 +43,8 @@ pub struct Plan {
     pub apis: Vec<ApiPlan>,
     /// The functions that the configuration and templates place.
     pub functions: Functions,
+    /// URLs of functions, which belong to no API.
+    pub function_urls: Vec<FunctionUrlPlan>,
     /// Counts for all of them; the same from plan to plan.
     pub limits: Arc<Limits>,
     /// API keys, usage plans and the account's throttle, put in force with the plan.
@@ -55,6 +59,7 @@ impl Plan {
         Self {
             apis: Vec::new(),
             functions,
+            function_urls: Vec::new(),
             limits,
             configured: Configured::new(settings),
             strict_aws: settings.strict_aws,

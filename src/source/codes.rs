@@ -139,6 +139,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("E0812", "a function without a handler"),
     ("E0813", "a function whose command is empty"),
+    ("E0814", "a function URL that does not say who may call it"),
     (
         "E0821",
         "an API key without a valid value, or without a name",
@@ -273,6 +274,11 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("W1041", "a function that cannot be run here"),
     ("W1044", "a layer that is not there"),
+    (
+        "W1045",
+        "a destination of asynchronous invocations, which is not delivered to",
+    ),
+    ("W1046", "build properties that are not followed here"),
 ];
 
 #[cfg(test)]

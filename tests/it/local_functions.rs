@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tollgate::function::local::{LocalFunction, LocalOptions};
 use tollgate::function::{Invocation, InvocationType, InvokeError, Outcome};
 use tollgate::model::Spanned;
-use tollgate::model::settings::{FunctionPlace, FunctionSettings};
+use tollgate::model::settings::{FunctionLife, FunctionPlace, FunctionSettings};
 use tollgate::source::Span;
 
 const RESULT_LIMIT: usize = 6 * 1024 * 1024 + 100;
@@ -42,6 +42,7 @@ fn settings(place: FunctionPlace) -> FunctionSettings {
         memory_size: 256,
         environment: IndexMap::new(),
         reserved_concurrency: None,
+        life: FunctionLife::default(),
         span: Span::default(),
     }
 }
@@ -1056,8 +1057,8 @@ async fn a_custom_runtime_that_calls_out_of_turn_is_refused_as_at_aws() {
             [403, "InvalidStateTransition"],
             [405, "MethodNotAllowed"],
             [404, "NotFound"],
-            [404, "NotFound"],
-            [202, "Telemetry.NotSupported"],
+            [403, "Extension.MissingExtensionIdentifier"],
+            [405, "MethodNotAllowed"],
         ])
     );
     function.shutdown().await;

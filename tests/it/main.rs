@@ -6,6 +6,8 @@ mod auth;
 mod cli;
 mod definition;
 mod events;
+mod function_life;
+mod function_urls;
 mod gateway;
 mod http_api;
 mod limit;

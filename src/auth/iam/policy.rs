@@ -16,6 +16,9 @@ use super::pattern::{Pattern, Variables};
 /// The action that a request to an API takes.
 pub const INVOKE: &str = "execute-api:Invoke";
 
+/// The action that a request to a function's URL takes.
+pub const INVOKE_FUNCTION_URL: &str = "lambda:InvokeFunctionUrl";
+
 /// What a policy says of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -29,6 +32,8 @@ pub enum Decision {
 
 /// One request, as policies see it.
 pub struct Ask<'a> {
+    /// [`INVOKE`] or [`INVOKE_FUNCTION_URL`].
+    pub action: &'a str,
     /// The ARN asked for.
     pub resource: &'a str,
     /// Another spelling of the same. A deny of either counts.
@@ -254,7 +259,7 @@ impl Statement {
 
     /// Action, principal and conditions.
     fn applies(&self, ask: &Ask<'_>, grants: bool) -> bool {
-        let action = INVOKE.to_ascii_lowercase();
+        let action = ask.action.to_ascii_lowercase();
         if !self
             .actions
             .holds(|pattern| pattern.matches(&action, ask.keys))
@@ -410,6 +415,7 @@ mod tests {
     fn decide(document: &Json, attached: Attached<'_>, principal: Principal<'_>) -> Decision {
         let keys = |key: &str| (key == "aws:sourceip").then_some(Cow::Borrowed("10.0.0.1"));
         Policy::read(document, attached).unwrap().decide(&Ask {
+            action: INVOKE,
             resource: ARN,
             other_spelling: None,
             principal,
@@ -482,6 +488,7 @@ mod tests {
             Policy::read(&document, Attached::ToCaller)
                 .unwrap()
                 .decide(&Ask {
+                    action: INVOKE,
                     resource: "arn:x/dev/GET/%61",
                     other_spelling: Some("arn:x/dev/GET/a"),
                     principal: Principal::Anonymous,

@@ -254,13 +254,13 @@ impl Signature {
         })
     }
 
-    /// Checks everything that takes neither the secret nor the body: the scope,
-    /// the time, and that the signature covers what it must.
+    /// Checks everything that takes neither the secret nor the body: the scope (for
+    /// `service`, as it is signed for), the time, and that the signature covers what it must.
     ///
     /// # Errors
     ///
     /// What is not as it must be.
-    pub fn check(&self, exchange: &Exchange<'_>) -> Result<(), SignatureFault> {
+    pub fn check(&self, exchange: &Exchange<'_>, service: &str) -> Result<(), SignatureFault> {
         let invalid = |words: String| Err(SignatureFault::Invalid(words));
         let region = &exchange.api.region;
         if self.region != *region {
@@ -269,10 +269,10 @@ impl Signature {
                 printable(&self.region)
             ));
         }
-        if self.service != "execute-api" {
-            return invalid(
-                "Credential should be scoped to correct service: 'execute-api'. ".into(),
-            );
+        if self.service != service {
+            return invalid(format!(
+                "Credential should be scoped to correct service: '{service}'. "
+            ));
         }
         if self.terminator != "aws4_request" {
             return invalid(

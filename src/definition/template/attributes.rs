@@ -5,8 +5,8 @@
 //! AWS documents ("Return values" of each resource type).
 
 use super::intrinsics::problem;
-use super::{Resource, Stack};
-use crate::base::id::stable_id;
+use super::{Resource, Stack, cfn_function};
+use crate::base::id::{function_url_id, stable_id};
 use crate::source::{Diagnostic, Span};
 
 type Told = Result<String, Box<Diagnostic>>;
@@ -97,6 +97,16 @@ impl Stack<'_> {
         let kind = resource.kind.as_str();
         Ok(match (kind, attribute) {
             ("AWS::Lambda::Function" | "AWS::Serverless::Function", "Arn") => self.function_arn(id),
+            ("AWS::Lambda::Url", "FunctionUrl") => {
+                let target = cfn_function::target(self, &resource.properties, "TargetFunctionArn");
+                let function = target.map_or_else(|| id.to_owned(), |(name, _)| name);
+                // The suffix is the same in every partition.
+                format!(
+                    "https://{}.lambda-url.{}.on.aws/",
+                    function_url_id(&function),
+                    pseudo.region
+                )
+            }
             ("AWS::Lambda::Version", "Version") => "1".to_owned(),
             ("AWS::Lambda::Alias" | "AWS::Lambda::Version", "AliasArn" | "FunctionArn") => {
                 self.reference_of(id, span)?

@@ -9,11 +9,14 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::super::settings::base_directory;
-use super::super::values;
+use super::super::{function_life, values};
 use super::{InlineCode, Resource, Stack, Template, tree};
+use crate::base::FunctionArn;
 use crate::model::Spanned;
-use crate::model::settings::{FunctionPlace, FunctionSettings};
-use crate::source::{Diagnostic, Diagnostics, Node, Sources, Span, Value};
+use crate::model::settings::{
+    EsbuildSettings, EventInvokeSettings, FunctionLife, FunctionPlace, FunctionSettings,
+};
+use crate::source::{Diagnostic, Diagnostics, Node, Severity, Sources, Span, Value};
 
 /// Where inline code is written, beside the template.
 const INLINE: &str = ".tollgate/inline";
@@ -34,6 +37,83 @@ pub(super) fn read(stack: &Stack<'_>, sources: &Sources, span: Span, template: &
             template.functions.insert(name, settings);
         }
     }
+    read_urls(stack, template);
+    read_event_invoke(stack, template);
+}
+
+/// Gives functions the URLs of `AWS::Lambda::Url` resources.
+fn read_urls(stack: &Stack<'_>, template: &mut Template) {
+    for (id, resource) in stack.of_kind("AWS::Lambda::Url") {
+        let Some((name, qualifier)) = target(stack, &resource.properties, "TargetFunctionArn")
+        else {
+            continue;
+        };
+        let Some(properties) = stack.resolve(&resource.properties) else {
+            continue;
+        };
+        let mut findings = Diagnostics::default();
+        let what = format!("the function URL `{id}`");
+        let mut url =
+            function_life::function_url(&properties, &what, Severity::Warning, &mut findings);
+        for finding in findings {
+            stack.say(finding);
+        }
+        url.qualifier = url.qualifier.or(qualifier);
+        match template.functions.get_mut(&name) {
+            Some(function) => function.life.url = Some(url),
+            None => stack.say(
+                Diagnostic::warning(
+                    "W1031",
+                    format!("{what} is not served: its function `{name}` does not run here"),
+                )
+                .at(resource.span),
+            ),
+        }
+    }
+}
+
+/// Gives functions what `AWS::Lambda::EventInvokeConfig` resources say.
+fn read_event_invoke(stack: &Stack<'_>, template: &mut Template) {
+    for (id, resource) in stack.of_kind("AWS::Lambda::EventInvokeConfig") {
+        let name = target(stack, &resource.properties, "FunctionName").map(|(name, _)| name);
+        let function = name.and_then(|name| template.functions.get_mut(&name));
+        let (Some(function), Some(node)) = (function, stack.resolve(&resource.properties)) else {
+            continue;
+        };
+        function.life.event_invoke = event_invoke(stack, &node, &format!("`{id}`"));
+    }
+}
+
+fn event_invoke(stack: &Stack<'_>, node: &Node, what: &str) -> EventInvokeSettings {
+    let mut findings = Diagnostics::default();
+    let (settings, destination) =
+        function_life::event_invoke(node, what, Severity::Warning, &mut findings);
+    for finding in findings {
+        stack.say(finding);
+    }
+    if let Some(span) = destination {
+        let message =
+            format!("the destinations of {what} get nothing: events that failed are logged");
+        stack.say(Diagnostic::warning("W1045", message).at(span));
+    }
+    settings
+}
+
+/// The function, and its qualifier, that a property names by name or ARN.
+pub(super) fn target(
+    stack: &Stack<'_>,
+    properties: &Node,
+    key: &str,
+) -> Option<(String, Option<String>)> {
+    let node = stack.resolve(tree::get(properties, key)?)?;
+    let text = node.as_str()?;
+    Some(match FunctionArn::parse(text) {
+        Some(arn) => (arn.name, arn.qualifier),
+        None => match text.split_once(':') {
+            Some((name, qualifier)) => (name.to_owned(), Some(qualifier.to_owned())),
+            None => (text.to_owned(), None),
+        },
+    })
 }
 
 /// Where a function's code is.
@@ -82,15 +162,6 @@ impl Function<'_, '_> {
             );
             return None;
         }
-        if self.property("FunctionUrlConfig").is_some() {
-            self.warn(
-                "W1031",
-                format!(
-                    "the function `{id}` has a URL of its own: function URLs are not served yet"
-                ),
-                None,
-            );
-        }
         let code = match self.code() {
             Code::Folder(folder) => folder,
             Code::Inline(text) => self.inline(text)?,
@@ -125,8 +196,9 @@ impl Function<'_, '_> {
                 return None;
             }
         };
-        let mut environment = self.layers(&runtime);
-        environment.extend(self.environment());
+        let environment = self.environment();
+        let layers = self.layers();
+        let esbuild = self.esbuild(&runtime);
         let mut findings = Diagnostics::default();
         let mut count = |name: &str, least: i64, most: i64| {
             let node = self.stack.resolve(self.property(name)?)?;
@@ -153,6 +225,13 @@ impl Function<'_, '_> {
             memory_size: u32::try_from(memory).unwrap_or(128),
             environment,
             reserved_concurrency: reserved.and_then(|count| u32::try_from(count).ok()),
+            life: FunctionLife {
+                layers,
+                esbuild,
+                event_invoke: self.event_invoke().unwrap_or_default(),
+                enforce_memory: false,
+                url: None,
+            },
             span: self.resource.span,
         })
     }
@@ -287,39 +366,28 @@ impl Function<'_, '_> {
         );
     }
 
-    /// Layers of this template, as what puts them on the runtime's search path.
-    fn layers(&self, runtime: &str) -> IndexMap<String, String> {
-        let mut variables: IndexMap<String, String> = IndexMap::new();
+    /// Layers of this template, and those at AWS for which the configuration names a folder.
+    fn layers(&self) -> Vec<PathBuf> {
         let Some(list) = self.property("Layers") else {
-            return variables;
+            return Vec::new();
         };
-        let mut folders = Vec::new();
-        for node in self
-            .stack
-            .resolve_one_level(list)
-            .iter()
+        let list = self.stack.resolve_one_level(list);
+        list.iter()
             .flat_map(|node| node.as_sequence().unwrap_or_default())
-        {
-            let target = match tree::intrinsic(node) {
-                Some(("Ref", name)) => name.as_str(),
-                _ => None,
-            };
-            let layer = target
-                .and_then(|name| self.stack.resources.get_key_value(name))
-                .filter(|(_, resource)| resource.kind == "AWS::Lambda::LayerVersion");
-            let Some((layer_id, layer)) = layer else {
-                if !tree::is_no_value(node) {
-                    self.warn(
-                        "W1044",
-                        format!(
-                            "a layer of `{}` is not in this template, so that it is not there",
-                            self.id
-                        ),
-                        None,
-                    );
-                }
-                continue;
-            };
+            .filter(|node| !tree::is_no_value(node))
+            .filter_map(|node| self.layer(node))
+            .collect()
+    }
+
+    fn layer(&self, node: &Node) -> Option<PathBuf> {
+        let target = match tree::intrinsic(node) {
+            Some(("Ref", name)) => name.as_str(),
+            _ => None,
+        };
+        let own = target
+            .and_then(|name| self.stack.resources.get_key_value(name))
+            .filter(|(_, resource)| resource.kind == "AWS::Lambda::LayerVersion");
+        if let Some((layer_id, layer)) = own {
             let content = Function {
                 stack: self.stack,
                 id: layer_id,
@@ -328,39 +396,127 @@ impl Function<'_, '_> {
                 template: &mut Template::default(),
             }
             .layer_content();
-            match content {
-                Some(folder) => folders.push(folder),
-                None => self.warn(
+            if content.is_none() {
+                self.warn(
                     "W1044",
-                    format!("the content of the layer `{layer_id}` is no folder here, so that it is not there"),
-                    None,
+                    format!(
+                        "the content of the layer `{layer_id}` is at AWS, so that it is not there"
+                    ),
+                    Some("`layers` of tollgate.yaml takes its ARN and a folder or zip file"),
+                );
+            }
+            return content;
+        }
+        let arn = match self.stack.try_resolve(node) {
+            Ok(None) => return None,
+            Ok(Some(value)) => value.as_str().map(str::to_owned),
+            Err(_) => None,
+        };
+        let Some(arn) = arn else {
+            self.warn(
+                "W1044",
+                format!(
+                    "a layer of `{}` is not in this template, so that it is not there",
+                    self.id
+                ),
+                None,
+            );
+            return None;
+        };
+        let configured = &self.stack.settings.layers;
+        let unversioned = arn.rsplit_once(':').map(|(name, _)| name);
+        let folder = configured
+            .get(&arn)
+            .or_else(|| configured.get(unversioned?));
+        if folder.is_none() {
+            self.warn(
+                "W1044",
+                format!("the layer {arn} of `{}` is at AWS, so that it is not there", self.id),
+                Some("`layers` of tollgate.yaml takes its ARN and a folder or zip file; `aws lambda get-layer-version-by-arn` names where its zip file is"),
+            );
+        }
+        folder.cloned()
+    }
+
+    /// What `sam build` would give esbuild.
+    ///
+    /// Source: AWS SAM developer guide, "Building Node.js Lambda functions with esbuild".
+    fn esbuild(&self, runtime: &str) -> Option<EsbuildSettings> {
+        let metadata = self.resource.metadata.as_ref()?;
+        let method = metadata.get("BuildMethod").and_then(Node::as_str);
+        if method != Some("esbuild") || !runtime.starts_with("nodejs") {
+            return None;
+        }
+        let properties = metadata.get("BuildProperties");
+        let properties = properties.and_then(|node| self.stack.resolve(node));
+        let mut settings = EsbuildSettings::default();
+        for (key, span, node) in properties.iter().flat_map(Node::entries) {
+            let items: Vec<&str> = match node.as_sequence() {
+                Some(items) => items.iter().filter_map(Node::as_str).collect(),
+                None => node.as_str().into_iter().collect(),
+            };
+            let is_on = items.first() == Some(&"true");
+            match key {
+                "EntryPoints" => {
+                    settings.entry_points = items.iter().map(|&item| item.to_owned()).collect();
+                }
+                "Minify" if is_on => settings.options.push("--minify".to_owned()),
+                "Sourcemap" if is_on => settings.options.push("--sourcemap".to_owned()),
+                "KeepNames" if is_on => settings.options.push("--keep-names".to_owned()),
+                "Minify" | "Sourcemap" | "KeepNames" | "UseNpmCi" => {}
+                "Target" | "Format" | "LogLevel" | "LogLimit" | "SourcesContent" => {
+                    let value = items.first().copied().unwrap_or_default();
+                    let option = match key {
+                        "Target" => "target",
+                        "Format" => "format",
+                        "LogLevel" => "log-level",
+                        "LogLimit" => "log-limit",
+                        _ => "sources-content",
+                    };
+                    settings.options.push(format!("--{option}={value}"));
+                }
+                "MainFields" => settings
+                    .options
+                    .push(format!("--main-fields={}", items.join(","))),
+                "External" => {
+                    let options = items.iter().map(|item| format!("--external:{item}"));
+                    settings.options.extend(options);
+                }
+                "Loader" => {
+                    let options = items.iter().map(|item| format!("--loader:{item}"));
+                    settings.options.extend(options);
+                }
+                "OutExtension" => {
+                    let options = items.iter().map(|item| format!("--out-extension:{item}"));
+                    settings.options.extend(options);
+                }
+                "Banner" | "Footer" => {
+                    for (kind, _, text) in node.entries() {
+                        let text = text.as_str().unwrap_or_default();
+                        let option = key.to_lowercase();
+                        settings.options.push(format!("--{option}:{kind}={text}"));
+                    }
+                }
+                other => self.stack.say(
+                    Diagnostic::warning(
+                        "W1046",
+                        format!("`{other}` of `{}`'s build is not followed here", self.id),
+                    )
+                    .at(span),
                 ),
             }
         }
-        // A layer may hold what is at the top of /opt, or, where `sam build` has not made
-        // that of it yet, the packages themselves.
-        let mut paths = Vec::new();
-        let (name, places): (&str, &[&str]) = if runtime.starts_with("python") {
-            ("PYTHONPATH", &["python"])
-        } else if runtime.starts_with("nodejs") {
-            ("NODE_PATH", &["nodejs/node_modules", "nodejs"])
-        } else {
-            ("LD_LIBRARY_PATH", &["lib"])
-        };
-        for folder in &folders {
-            paths.extend(places.iter().map(|place| folder.join(place)));
-            if name == "PYTHONPATH" {
-                paths.push(folder.join(format!("python/lib/{runtime}/site-packages")));
-            }
-        }
-        if !paths.is_empty() {
-            let texts: Vec<String> = paths
-                .iter()
-                .map(|path| path.to_string_lossy().into_owned())
-                .collect();
-            variables.insert(name.to_owned(), texts.join(":"));
-        }
-        variables
+        Some(settings)
+    }
+
+    /// `EventInvokeConfig` of SAM.
+    fn event_invoke(&self) -> Option<EventInvokeSettings> {
+        let node = self.stack.resolve(self.property("EventInvokeConfig")?)?;
+        Some(event_invoke(
+            self.stack,
+            &node,
+            &format!("`EventInvokeConfig` of `{}`", self.id),
+        ))
     }
 
     fn layer_content(&self) -> Option<PathBuf> {
@@ -372,11 +528,7 @@ impl Function<'_, '_> {
             .or_else(|| self.property("Content"))?;
         let value = self.stack.try_resolve(node).ok()??;
         let text = value.as_str().filter(|text| !text.contains("://"))?;
-        let path = self.folder.join(text);
-        let is_archive = path
-            .extension()
-            .is_some_and(|ending| ending.eq_ignore_ascii_case("zip"));
-        (!is_archive).then_some(path)
+        Some(self.folder.join(text))
     }
 }
 

@@ -206,7 +206,6 @@ pub(super) fn report(stack: &Stack<'_>) {
             | "AWS::ApiGatewayV2::DomainName" => {
                 "custom domain names are not served: the API answers at its own address"
             }
-            "AWS::Lambda::Url" => "function URLs are not served yet",
             "AWS::CloudFormation::Stack" | "AWS::Serverless::Application" => {
                 "nested stacks are not read: serve their templates as definitions of their own"
             }

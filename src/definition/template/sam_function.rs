@@ -66,6 +66,24 @@ impl Transform<'_, '_> {
             self.generated.insert(format!("{id}.Version"), version_id);
             self.generated.insert(format!("{id}.Alias"), alias_id);
         }
+        if let Some(config) = tree::get(&properties, "FunctionUrlConfig") {
+            let span = config.span;
+            let mut fields = vec![("TargetFunctionArn", tree::reference(id, span))];
+            for key in ["AuthType", "Cors", "InvokeMode"] {
+                fields.extend(tree::get(config, key).map(|node| (key, node.clone())));
+            }
+            if let Some(alias) = &alias {
+                fields.push(("Qualifier", tree::text(alias, span)));
+            }
+            let url = tree::map(fields, span);
+            self.make(
+                &format!("{id}Url"),
+                "AWS::Lambda::Url",
+                url,
+                condition,
+                span,
+            );
+        }
         let caller = Caller {
             id: id.to_owned(),
             is_state_machine: false,

@@ -3,10 +3,12 @@
 //! Source: Lambda developer guide, "Using Lambda environment variables" (defined
 //! runtime environment variables), and what the official runtime clients read.
 
+use std::path::{Path, PathBuf};
+
 use indexmap::IndexMap;
 
-use super::Function;
 use super::launch::Launch;
+use super::{Function, layers};
 
 /// Where the developer's own AWS access comes from; passed on only when asked.
 const CREDENTIALS: [&str; 11] = [
@@ -55,6 +57,8 @@ pub(super) fn variables(
     set("AWS_REGION", &options.region);
     set("AWS_DEFAULT_REGION", &options.region);
     set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    // X-Ray's SDKs fail calls outside of a traced request without it.
+    set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
     if let Some(runtime) = &launch.runtime {
         set("AWS_EXECUTION_ENV", &format!("AWS_Lambda_{runtime}"));
     }
@@ -93,7 +97,26 @@ pub(super) fn variables(
         set(name, value);
     }
 
+    for (name, places) in search_paths(launch) {
+        let own = variables.get(name).filter(|value| !value.is_empty());
+        let places = own.map(PathBuf::from).into_iter().chain(places);
+        // A folder whose name has the separator in it cannot be in such a list.
+        let kept = places.filter(|place| {
+            is_plain(place) || own.is_some_and(|own| place.as_os_str() == own.as_str())
+        });
+        let kept: Vec<String> = kept
+            .map(|place| place.to_string_lossy().into_owned())
+            .collect();
+        variables.insert(name.to_owned(), kept.join(SEPARATOR));
+    }
+    let mut set = |name: &str, value: &str| {
+        variables.insert(name.to_owned(), value.to_owned());
+    };
     set("AWS_LAMBDA_RUNTIME_API", runtime_api);
+    set(
+        "LAMBDA_RUNTIME_DIR",
+        &launch.runtime_directory.to_string_lossy(),
+    );
     set("_HANDLER", &launch.handler);
     set("LAMBDA_TASK_ROOT", &launch.directory.to_string_lossy());
     set("AWS_LAMBDA_FUNCTION_NAME", &function.name);
@@ -108,6 +131,69 @@ pub(super) fn variables(
     );
     set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream);
     variables
+}
+
+#[cfg(unix)]
+const SEPARATOR: &str = ":";
+#[cfg(not(unix))]
+const SEPARATOR: &str = ";";
+
+fn is_plain(place: &Path) -> bool {
+    !place.to_string_lossy().contains(SEPARATOR)
+}
+
+/// Where programs, libraries and modules are looked for, behind what the function
+/// itself says: in the code and in what stands for `/opt`.
+///
+/// Source: Lambda developer guide, "Using Lambda environment variables" and "Adding
+/// layers to functions".
+fn search_paths(launch: &Launch) -> Vec<(&'static str, Vec<PathBuf>)> {
+    let code = &launch.directory;
+    let opt = launch.opt.as_deref();
+    let of_opt = |places: &[&str]| -> Vec<PathBuf> {
+        let places = places.iter();
+        opt.iter()
+            .flat_map(|opt| places.clone().map(|place| opt.join(place)))
+            .collect()
+    };
+    let mut paths = Vec::new();
+    let mut libraries = vec![code.clone(), code.join("lib")];
+    libraries.extend(of_opt(&["lib"]));
+    paths.push(("LD_LIBRARY_PATH", libraries));
+    if opt.is_some() {
+        paths.push(("PATH", of_opt(&["bin"])));
+    }
+    let runtime = launch.runtime.as_deref().unwrap_or_default();
+    // A layer that `sam build` has not made yet holds the packages themselves.
+    let unbuilt: Vec<PathBuf> = opt
+        .filter(|opt| !layers::is_built(opt))
+        .map(Path::to_owned)
+        .into_iter()
+        .collect();
+    if runtime.starts_with("python") {
+        let site_packages = format!("python/lib/{runtime}/site-packages");
+        let mut places = of_opt(&["python", &site_packages]);
+        places.extend(unbuilt);
+        if !places.is_empty() {
+            paths.push(("PYTHONPATH", places));
+        }
+    } else if let Some(version) = runtime.strip_prefix("nodejs") {
+        let major = version.split('.').next().unwrap_or_default();
+        let versioned = format!("nodejs/node{major}/node_modules");
+        let mut places = of_opt(&[&versioned, "nodejs/node_modules", "nodejs"]);
+        places.extend(unbuilt);
+        places.extend(launch.modules.iter().cloned());
+        places.push(code.clone());
+        paths.push(("NODE_PATH", places));
+    } else if let Some(version) = runtime.strip_prefix("ruby") {
+        let mut gems = of_opt(&[&format!("ruby/gems/{version}.0"), "ruby/gems"]);
+        gems.push(code.join(format!("vendor/bundle/ruby/{version}.0")));
+        paths.push(("GEM_PATH", gems));
+        let mut libraries = vec![code.clone()];
+        libraries.extend(of_opt(&["ruby/lib"]));
+        paths.push(("RUBYLIB", libraries));
+    }
+    paths
 }
 
 #[cfg(unix)]
@@ -131,7 +217,6 @@ pub(super) fn timestamp(epoch: std::time::Duration) -> jiff::Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::time::Duration;
 
     use super::super::tests::function;
@@ -141,10 +226,10 @@ mod tests {
     fn launch() -> Launch {
         Launch {
             program: PathBuf::from("python3"),
-            arguments: Vec::new(),
             directory: PathBuf::from("/code"),
             handler: "app.handler".to_owned(),
             runtime: Some("python3.12".to_owned()),
+            ..Launch::default()
         }
     }
 
@@ -231,6 +316,42 @@ mod tests {
             Some("http://elsewhere")
         );
         assert_eq!(endpoint("AWS_ENDPOINT_URL"), None);
+    }
+
+    #[test]
+    fn layers_are_on_every_search_path_behind_the_functions_own() {
+        let mut function = function(LocalOptions::default());
+        let own = ("PYTHONPATH".to_owned(), "/own:/more".to_owned());
+        function.settings.environment = IndexMap::from([own]);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("python")).unwrap();
+        let opt = folder.path().to_string_lossy().into_owned();
+        let launch = |runtime: &str| Launch {
+            runtime: Some(runtime.to_owned()),
+            opt: Some(folder.path().to_owned()),
+            ..launch()
+        };
+        let of = |runtime: &str| variables(&function, &launch(runtime), "a", "s", outer);
+
+        let python = of("python3.12");
+        assert_eq!(python["PATH"], format!("/bin:{opt}/bin"));
+        assert_eq!(
+            python["PYTHONPATH"],
+            format!("/own:/more:{opt}/python:{opt}/python/lib/python3.12/site-packages")
+        );
+        assert_eq!(
+            python["LD_LIBRARY_PATH"],
+            format!("/code:/code/lib:{opt}/lib")
+        );
+        assert_eq!(
+            of("nodejs20.x")["NODE_PATH"],
+            format!(
+                "{opt}/nodejs/node20/node_modules:{opt}/nodejs/node_modules:{opt}/nodejs:/code"
+            )
+        );
+        let ruby = of("ruby3.3");
+        assert!(ruby["GEM_PATH"].starts_with(&format!("{opt}/ruby/gems/3.3.0:")));
+        assert_eq!(ruby["RUBYLIB"], format!("/code:{opt}/ruby/lib"));
     }
 
     #[test]

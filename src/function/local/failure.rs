@@ -35,6 +35,11 @@ pub(super) fn exited(request_id: &str, reason: Option<&str>) -> Outcome {
     typed("Runtime.ExitError", &message)
 }
 
+/// An extension failed, and the process with it.
+pub(super) fn extension(request_id: &str, kind: &str, message: &str) -> Outcome {
+    typed(kind, &format!("RequestId: {request_id} Error: {message}"))
+}
+
 /// The function's time was over.
 pub(super) fn timed_out(request_id: &str, now: Duration, limit: Duration) -> Outcome {
     let message = format!(

@@ -55,6 +55,9 @@ pub(super) struct Candidates {
 
 /// Looks for the interpreter of `runtime` (`python3.12`, `nodejs20.x`) for code in `directory`.
 ///
+/// `active_environment` is the virtual environment of the gateway's own shell
+/// (`VIRTUAL_ENV`), for projects that keep theirs elsewhere.
+///
 /// # Errors
 ///
 /// What is missing and what to do.
@@ -63,6 +66,7 @@ pub(super) fn find(
     runtime: &str,
     directory: &Path,
     search_path: Option<&OsStr>,
+    active_environment: Option<&OsStr>,
 ) -> Result<Candidates, String> {
     let mut programs = Vec::new();
     let mut has_virtual_environment = false;
@@ -71,6 +75,12 @@ pub(super) fn find(
             if let Some(program) = virtual_environment(directory) {
                 programs.push(program);
                 has_virtual_environment = true;
+            } else if let Some(active) = active_environment {
+                let program = Path::new(active).join("bin/python");
+                if is_executable(&program) {
+                    programs.push(program);
+                    has_virtual_environment = true;
+                }
             }
             vec![runtime, "python3", "python"]
         }
@@ -270,10 +280,29 @@ mod tests {
         program(&python, "#!/bin/sh\n");
         let code = folder.path().join("functions/pets");
 
-        let found = find(Language::Python, "python3.12", &code, None).unwrap();
+        let found = find(Language::Python, "python3.12", &code, None, None).unwrap();
 
         assert_eq!(found.programs, [python]);
         assert!(found.has_virtual_environment);
+    }
+
+    #[test]
+    fn the_shells_virtual_environment_serves_projects_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let active = folder.path().join("elsewhere");
+        program(&active.join("bin/python"), "#!/bin/sh\n");
+        let code = Path::new("/nowhere");
+
+        let found = find(
+            Language::Python,
+            "python3.12",
+            code,
+            None,
+            Some(active.as_os_str()),
+        )
+        .unwrap();
+
+        assert_eq!(found.programs, [active.join("bin/python")]);
     }
 
     #[test]
@@ -287,6 +316,7 @@ mod tests {
             Language::Python,
             "python3.12",
             &folder.path().join("code"),
+            None,
             None,
         );
 
@@ -308,6 +338,7 @@ mod tests {
             "python3.12",
             Path::new("/nowhere"),
             Some(folder.path().as_os_str()),
+            None,
         )
         .unwrap();
 
@@ -316,9 +347,15 @@ mod tests {
 
     #[test]
     fn a_missing_interpreter_is_named_with_the_way_out() {
-        let complaint = find(Language::Node, "nodejs20.x", Path::new("/nowhere"), None)
-            .map(|_| ())
-            .unwrap_err();
+        let complaint = find(
+            Language::Node,
+            "nodejs20.x",
+            Path::new("/nowhere"),
+            None,
+            None,
+        )
+        .map(|_| ())
+        .unwrap_err();
 
         assert!(complaint.contains("nodejs20.x"), "{complaint}");
         assert!(complaint.contains("install Node.js"), "{complaint}");

@@ -6,12 +6,13 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::bootstrap;
 use super::interpreter::{self, Candidates, Language};
+use super::typescript::{self, TypeScript};
+use super::{bootstrap, layers, runtimes, unpack};
 use crate::model::settings::{FunctionPlace, FunctionSettings};
 
 /// What is started for a function.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Launch {
     /// The program.
     pub(super) program: PathBuf,
@@ -23,6 +24,14 @@ pub(super) struct Launch {
     pub(super) handler: String,
     /// Lambda's name of the runtime; none for a command.
     pub(super) runtime: Option<String>,
+    /// What stands for `/opt`: the layers, put together.
+    pub(super) opt: Option<PathBuf>,
+    /// What stands for `/var/runtime`.
+    pub(super) runtime_directory: PathBuf,
+    /// Where modules are looked for besides the code and the layers.
+    pub(super) modules: Vec<PathBuf>,
+    /// The external extensions among the layers.
+    pub(super) extensions: Vec<PathBuf>,
 }
 
 impl Launch {
@@ -40,6 +49,10 @@ impl Launch {
 }
 
 /// A launch whose interpreter, if it has one, is still to be resolved.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a function, for a moment"
+)]
 pub(super) enum Found {
     /// Ready to start.
     Program(Launch),
@@ -51,119 +64,212 @@ pub(super) enum Found {
         candidates: Candidates,
         /// The launch, its program and arguments empty.
         launch: Launch,
+        /// How its TypeScript becomes JavaScript, where it is that.
+        typescript: Option<TypeScript>,
+        /// A script of a layer or of the function that starts the interpreter in the gateway's place.
+        wrapper: Option<PathBuf>,
     },
 }
 
-/// Finds what `settings` name, without starting anything.
+/// Where things are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places<'p> {
+    /// `PATH` of the gateway.
+    pub(super) search_path: Option<&'p OsStr>,
+    /// The gateway's own folder, for what it unpacks and builds.
+    pub(super) cache: &'p Path,
+}
+
+/// Finds what `settings` name, without starting anything. Zip files are unpacked.
 ///
 /// # Errors
 ///
 /// What is missing or unknown, and what to do.
-pub(super) fn find(
-    settings: &FunctionSettings,
-    search_path: Option<&OsStr>,
-) -> Result<Found, String> {
-    match &settings.place {
+pub(super) fn find(settings: &FunctionSettings, places: Places<'_>) -> Result<Found, String> {
+    let opt = layers::merge(&settings.life.layers, places.cache)?;
+    let extensions = opt.as_deref().map(layers::extensions).unwrap_or_default();
+    let mut found = match &settings.place {
         FunctionPlace::Runtime {
             runtime,
             handler,
             code_uri,
-        } => find_runtime(&runtime.value, handler, code_uri, search_path),
+        } => {
+            let directory = code_folder(code_uri, places.cache)?;
+            let lookup = Lookup {
+                runtime: &runtime.value,
+                handler,
+                directory: &directory,
+                opt: opt.as_deref(),
+                settings,
+                places,
+            };
+            lookup.find()?
+        }
         FunctionPlace::Command {
             command,
             working_directory,
-        } => find_command(command, working_directory, search_path).map(Found::Program),
+        } => find_command(command, working_directory, places.search_path).map(Found::Program)?,
         FunctionPlace::Endpoint { .. } | FunctionPlace::Handler { .. } => {
-            Err("it is not run as a local process".to_owned())
+            return Err("it is not run as a local process".to_owned());
         }
+    };
+    let (Found::Program(launch) | Found::Handler { launch, .. }) = &mut found;
+    launch.extensions = extensions;
+    launch.opt = opt;
+    launch.runtime_directory = places.cache.join("runtime");
+    Ok(found)
+}
+
+/// The folder of the code, which may be a zip file (a Java archive is one, too).
+fn code_folder(code_uri: &Path, cache: &Path) -> Result<PathBuf, String> {
+    if code_uri.is_dir() {
+        return Ok(code_uri.to_owned());
     }
+    if !code_uri.exists() {
+        return Err(format!(
+            "codeUri {} does not exist: name the folder or zip file of the function's code",
+            code_uri.display()
+        ));
+    }
+    unpack::unpack(code_uri, cache).map_err(|why| format!("codeUri {why}"))
 }
 
 impl Found {
-    /// Makes the launch ready: asks shims where their interpreter is.
+    /// Makes the launch ready: asks shims where their interpreter is, builds TypeScript.
     ///
     /// # Errors
     ///
-    /// No interpreter works.
+    /// No interpreter works, or the code cannot be built.
     pub(super) async fn resolve(self) -> Result<Launch, String> {
-        let (language, candidates, mut launch) = match self {
+        let (language, candidates, mut launch, typescript, wrapper) = match self {
             Self::Program(launch) => return Ok(launch),
             Self::Handler {
                 language,
                 candidates,
                 launch,
-            } => (language, candidates, launch),
+                typescript,
+                wrapper,
+            } => (language, candidates, launch, typescript, wrapper),
         };
-        launch.program = interpreter::resolve(language, &candidates, &launch.directory).await?;
-        launch.arguments = match language {
-            Language::Python => vec!["-c".into(), bootstrap::PYTHON.into()],
-            Language::Node => vec!["-e".into(), bootstrap::NODE.into()],
-        };
+        let program = interpreter::resolve(language, &candidates, &launch.directory).await?;
+        let mut arguments: Vec<OsString> = Vec::new();
+        match typescript {
+            Some(TypeScript::Esbuild(build)) => {
+                launch.modules.push(launch.directory.join("node_modules"));
+                launch.modules.extend(build.modules());
+                launch.directory = build.run().await?;
+            }
+            Some(TypeScript::Tsx(loader)) => {
+                arguments.extend(["--import".into(), loader.into()]);
+            }
+            None => {}
+        }
+        match wrapper {
+            // A wrapper expects a program and a file, as at AWS, and puts options between them.
+            Some(wrapper) => {
+                let file =
+                    bootstrap::write(language, &launch.runtime_directory).map_err(|error| {
+                        let folder = launch.runtime_directory.display();
+                        format!("cannot write to {folder}: {error}")
+                    })?;
+                arguments.insert(0, program.into());
+                arguments.push(file.into());
+                launch.program = wrapper;
+            }
+            None => {
+                launch.program = program;
+                arguments.extend(match language {
+                    Language::Python => ["-c".into(), OsString::from(bootstrap::PYTHON)],
+                    Language::Node => ["-e".into(), OsString::from(bootstrap::NODE)],
+                });
+            }
+        }
+        launch.arguments = arguments;
         Ok(launch)
     }
 }
 
-fn find_runtime(
-    runtime: &str,
-    handler: &str,
-    directory: &Path,
-    search_path: Option<&OsStr>,
-) -> Result<Found, String> {
-    if !directory.is_dir() {
-        let why = if directory.exists() {
-            "is not a folder"
-        } else {
-            "does not exist"
+/// What a handler's program is looked for with.
+pub(super) struct Lookup<'l> {
+    pub(super) runtime: &'l str,
+    pub(super) handler: &'l str,
+    pub(super) directory: &'l Path,
+    pub(super) opt: Option<&'l Path>,
+    pub(super) settings: &'l FunctionSettings,
+    pub(super) places: Places<'l>,
+}
+
+impl Lookup<'_> {
+    fn find(&self) -> Result<Found, String> {
+        let (runtime, handler, directory) = (self.runtime, self.handler, self.directory);
+        let launch = Launch {
+            directory: directory.to_owned(),
+            handler: handler.to_owned(),
+            runtime: Some(runtime.to_owned()),
+            ..Launch::default()
         };
-        return Err(format!(
-            "codeUri {} {why}: name the folder of the function's code",
-            directory.display()
-        ));
+        let language = if runtime.starts_with("python3") {
+            Language::Python
+        } else if runtime.starts_with("nodejs") {
+            Language::Node
+        } else {
+            let (program, arguments) = runtimes::find(self)?;
+            return Ok(Found::Program(Launch {
+                program,
+                arguments,
+                ..launch
+            }));
+        };
+        let candidates = interpreter::find(
+            language,
+            runtime,
+            directory,
+            self.places.search_path,
+            std::env::var_os("VIRTUAL_ENV").as_deref(),
+        )?;
+        let typescript = match language {
+            Language::Python => None,
+            Language::Node => typescript::find(self)?,
+        };
+        if typescript.is_none() {
+            check_handler(
+                language,
+                handler,
+                directory,
+                candidates.has_virtual_environment || self.opt.is_some(),
+            )?;
+        }
+        Ok(Found::Handler {
+            language,
+            candidates,
+            launch,
+            typescript,
+            wrapper: self.wrapper()?,
+        })
     }
-    let mut launch = Launch {
-        program: PathBuf::new(),
-        arguments: Vec::new(),
-        directory: directory.to_owned(),
-        handler: handler.to_owned(),
-        runtime: Some(runtime.to_owned()),
-    };
-    let language = if runtime.starts_with("python3") {
-        Language::Python
-    } else if runtime.starts_with("nodejs") {
-        Language::Node
-    } else if runtime == "provided" || runtime.starts_with("provided.") {
-        let program = directory.join("bootstrap");
-        if !program.exists() {
-            return Err(format!(
-                "{} does not exist: runtime {runtime} runs an executable of that name; build it, or name a program with `command`",
-                program.display()
-            ));
+
+    /// The script that `AWS_LAMBDA_EXEC_WRAPPER` names, where that is here.
+    ///
+    /// Source: Lambda developer guide, "Modifying the runtime environment", wrapper scripts.
+    fn wrapper(&self) -> Result<Option<PathBuf>, String> {
+        const NAME: &str = "AWS_LAMBDA_EXEC_WRAPPER";
+        let Some(text) = self.settings.environment.get(NAME) else {
+            return Ok(None);
+        };
+        let place = if let Some(rest) = text.strip_prefix("/opt/") {
+            self.opt.map(|opt| opt.join(rest))
+        } else if let Some(rest) = text.strip_prefix("/var/task/") {
+            Some(self.directory.join(rest))
+        } else {
+            Some(self.directory.join(text))
+        };
+        match place.filter(|place| interpreter::is_executable(place)) {
+            Some(place) => Ok(Some(place)),
+            None => Err(format!(
+                "{NAME} names {text}, and no layer and no code has an executable there"
+            )),
         }
-        if !interpreter::is_executable(&program) {
-            return Err(format!(
-                "{0} is not executable: `chmod +x {0}`",
-                program.display()
-            ));
-        }
-        launch.program = program;
-        return Ok(Found::Program(launch));
-    } else {
-        return Err(format!(
-            "runtime {runtime} is not known here: use python3.x, nodejs20.x or provided.al2023, or name a program that speaks the Lambda Runtime API with `command`"
-        ));
-    };
-    let candidates = interpreter::find(language, runtime, directory, search_path)?;
-    check_handler(
-        language,
-        handler,
-        directory,
-        candidates.has_virtual_environment,
-    )?;
-    Ok(Found::Handler {
-        language,
-        candidates,
-        launch,
-    })
+    }
 }
 
 /// Whether the file that `handler` names is there, as far as that can be told from outside.
@@ -171,7 +277,7 @@ fn check_handler(
     language: Language,
     handler: &str,
     directory: &Path,
-    has_virtual_environment: bool,
+    may_be_elsewhere: bool,
 ) -> Result<(), String> {
     let missing = |names: &str| {
         Err(format!(
@@ -201,8 +307,8 @@ fn check_handler(
                                 .any(|end| name.ends_with(end)))
                 })
             });
-            // A virtual environment may hold the module; loading it will tell.
-            if exists || has_virtual_environment {
+            // A virtual environment or a layer may hold the module; loading it will tell.
+            if exists || may_be_elsewhere {
                 Ok(())
             } else {
                 missing(&format!("{first}.py"))
@@ -224,16 +330,11 @@ fn check_handler(
             let installed = directory
                 .ancestors()
                 .any(|folder| folder.join("node_modules").join(module).exists());
-            if installed || ["", ".js", ".mjs", ".cjs"].iter().any(|e| with(e).exists()) {
+            if installed
+                || may_be_elsewhere
+                || ["", ".js", ".mjs", ".cjs"].iter().any(|e| with(e).exists())
+            {
                 return Ok(());
-            }
-            for extension in [".ts", ".mts", ".cts"] {
-                if with(extension).exists() {
-                    return Err(format!(
-                        "handler {handler}: {} is TypeScript, which Node.js does not load: build it, and name the folder of the result as codeUri",
-                        with(extension).display()
-                    ));
-                }
             }
             missing(&format!("{module}.js, .mjs or .cjs"))
         }
@@ -280,7 +381,7 @@ fn find_command(
         directory: directory.to_owned(),
         // What Lambda's documentation tells to write for an executable.
         handler: "bootstrap".to_owned(),
-        runtime: None,
+        ..Launch::default()
     })
 }
 
@@ -288,9 +389,26 @@ fn find_command(
 mod tests {
     use super::*;
 
+    fn settings(runtime: &str, handler: &str, directory: &Path) -> FunctionSettings {
+        let mut settings = super::super::tests::settings();
+        settings.place = FunctionPlace::Runtime {
+            runtime: crate::model::Spanned {
+                value: runtime.to_owned(),
+                span: crate::source::Span::default(),
+            },
+            handler: handler.to_owned(),
+            code_uri: directory.to_owned(),
+        };
+        settings
+    }
+
     fn complaint(runtime: &str, handler: &str, directory: &Path) -> String {
         let search_path = std::env::var_os("PATH");
-        match find_runtime(runtime, handler, directory, search_path.as_deref()) {
+        let places = Places {
+            search_path: search_path.as_deref(),
+            cache: Path::new("/nowhere"),
+        };
+        match find(&settings(runtime, handler, directory), places) {
             Ok(_) => String::new(),
             Err(complaint) => complaint,
         }
@@ -309,7 +427,7 @@ mod tests {
                 gone.as_path(),
                 "does not exist: name the folder",
             ),
-            ("ruby3.3", "app.handler", folder.path(), "is not known here"),
+            ("perl5", "app.handler", folder.path(), "is not known here"),
             (
                 "python3.12",
                 "app.handler",
@@ -367,10 +485,9 @@ mod tests {
         std::fs::write(&program, "").unwrap();
         let launch = |runtime: &str| Launch {
             program: program.clone(),
-            arguments: Vec::new(),
             directory: folder.path().to_owned(),
-            handler: String::new(),
             runtime: Some(runtime.to_owned()),
+            ..Launch::default()
         };
 
         assert_eq!(launch("python3.11").other_version(), None);

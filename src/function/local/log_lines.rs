@@ -17,7 +17,9 @@ use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::extensions::Extensions;
 use super::log_tail;
+use super::telemetry::Source;
 
 /// The target of every event of a function's log.
 pub const TARGET: &str = "tollgate::function";
@@ -62,20 +64,28 @@ pub(super) struct Report {
     pub(super) status: Option<&'static str>,
 }
 
+/// Whose log it is, and who else hears it.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    /// The name that its lines have.
+    pub(super) name: Arc<str>,
+    /// The function's own output, or an extension's.
+    pub(super) source: Source,
+    /// The extensions that may have subscribed to it.
+    pub(super) extensions: Arc<Extensions>,
+}
+
 /// The sending end for one process's marks.
 #[derive(Clone, Debug)]
 pub(super) struct Marks {
-    function: Arc<str>,
+    log: Log,
     sender: Option<mpsc::Sender<Mark>>,
 }
 
 impl Marks {
     /// Marks that are logged at once, for a process without output.
-    pub(super) fn direct(function: Arc<str>) -> Self {
-        Self {
-            function,
-            sender: None,
-        }
+    pub(super) fn direct(log: Log) -> Self {
+        Self { log, sender: None }
     }
 
     /// Logs `mark` after the output that came before it.
@@ -88,7 +98,7 @@ impl Marks {
             }
             Mark::Trouble(_) => true,
         };
-        if !matters && !log_tail::is_wanted() {
+        if !matters && !log_tail::is_wanted() && !self.log.extensions.telemetry.is_used() {
             return;
         }
         let unsent = match &self.sender {
@@ -99,33 +109,33 @@ impl Marks {
             None => mark,
         };
         // The task is gone or hopelessly behind: out of order beats lost.
-        log(&self.function, unsent);
+        self.log.mark(unsent);
     }
 }
 
 /// Starts the task that reads a process's output.
 pub(super) fn read(
-    function: Arc<str>,
+    log: Log,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
 ) -> (Marks, JoinHandle<()>) {
     let (sender, marks) = mpsc::channel(WAITING_MARKS);
     let reader = Reader {
-        function: Arc::clone(&function),
+        log: log.clone(),
         request_id: Arc::from(""),
         stdout: stdout.map(Pipe::new),
         stderr: stderr.map(Pipe::new),
     };
     let task = tokio::spawn(reader.run(marks));
     let marks = Marks {
-        function,
+        log,
         sender: Some(sender),
     };
     (marks, task)
 }
 
 struct Reader {
-    function: Arc<str>,
+    log: Log,
     request_id: Arc<str>,
     stdout: Option<Pipe<ChildStdout>>,
     stderr: Option<Pipe<ChildStderr>>,
@@ -162,7 +172,7 @@ impl Reader {
                     self.print_stderr(count);
                 }
                 // A line without its end would come out in the next invocation.
-                let (function, request_id) = (&self.function, &self.request_id);
+                let (log, request_id) = (&self.log, &self.request_id);
                 for lines in [
                     self.stdout.as_mut().map(|pipe| &mut pipe.lines),
                     self.stderr.as_mut().map(|pipe| &mut pipe.lines),
@@ -170,63 +180,74 @@ impl Reader {
                 .into_iter()
                 .flatten()
                 {
-                    lines.finish(|line| print(function, request_id, line));
+                    lines.finish(|line| log.print(request_id, line));
                 }
             }
         }
-        log(&self.function, mark);
+        self.log.mark(mark);
     }
 
     fn print_stdout(&mut self, count: usize) {
-        let (function, request_id) = (&self.function, &self.request_id);
+        let (log, request_id) = (&self.log, &self.request_id);
         if let Some(pipe) = &mut self.stdout
-            && !pipe.take(count, |line| print(function, request_id, line))
+            && !pipe.take(count, |line| log.print(request_id, line))
         {
             self.stdout = None;
         }
     }
 
     fn print_stderr(&mut self, count: usize) {
-        let (function, request_id) = (&self.function, &self.request_id);
+        let (log, request_id) = (&self.log, &self.request_id);
         if let Some(pipe) = &mut self.stderr
-            && !pipe.take(count, |line| print(function, request_id, line))
+            && !pipe.take(count, |line| log.print(request_id, line))
         {
             self.stderr = None;
         }
     }
 }
 
-fn print(function: &str, request_id: &str, line: &str) {
-    log_tail::line(request_id, line);
-    tracing::info!(target: TARGET, function, request_id, "{line}");
-}
+impl Log {
+    /// A line of output.
+    fn print(&self, request_id: &str, line: &str) {
+        self.say(request_id, line);
+        self.extensions.telemetry.line(self.source, line);
+    }
 
-fn log(function: &str, mark: Mark) {
-    match mark {
-        Mark::Start { request_id } => print(
-            function,
-            &request_id,
-            &format!("START RequestId: {request_id} Version: $LATEST"),
-        ),
-        Mark::End(report) => {
-            let request_id = &*report.request_id;
-            if let Some(failure) = &report.failure {
-                log_tail::line(request_id, failure);
-                tracing::error!(target: TARGET, function, request_id, "{failure}");
+    /// A line of Lambda's own.
+    fn say(&self, request_id: &str, line: &str) {
+        log_tail::line(request_id, line);
+        tracing::info!(target: TARGET, function = &*self.name, request_id, "{line}");
+    }
+
+    fn mark(&self, mark: Mark) {
+        self.extensions.telemetry.mark(&mark);
+        let function = &*self.name;
+        match mark {
+            Mark::Start { request_id } => self.say(
+                &request_id,
+                &format!("START RequestId: {request_id} Version: $LATEST"),
+            ),
+            Mark::End(report) => {
+                let request_id = &*report.request_id;
+                if let Some(failure) = &report.failure {
+                    log_tail::line(request_id, failure);
+                    tracing::error!(target: TARGET, function, request_id, "{failure}");
+                }
+                self.say(request_id, &format!("END RequestId: {request_id}"));
+                self.say(request_id, &report.line());
+                log_tail::end(request_id);
             }
-            print(
-                function,
-                request_id,
-                &format!("END RequestId: {request_id}"),
-            );
-            print(function, request_id, &report.line());
-            log_tail::end(request_id);
+            Mark::Trouble(text) => tracing::error!(target: TARGET, function, "{text}"),
         }
-        Mark::Trouble(text) => tracing::error!(target: TARGET, function, "{text}"),
     }
 }
 
 impl Report {
+    /// The most memory in MB that the process has had, while it lives.
+    pub(super) fn most_memory(&self) -> Option<u64> {
+        self.process.and_then(most_memory)
+    }
+
     fn line(&self) -> String {
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1_000.0;
         let mut line = format!(
@@ -236,7 +257,7 @@ impl Report {
             milliseconds(self.duration).ceil(),
             self.memory_size,
         );
-        if let Some(megabytes) = self.process.and_then(most_memory) {
+        if let Some(megabytes) = self.most_memory() {
             line.push_str(&format!("\tMax Memory Used: {megabytes} MB"));
         }
         if let Some(init) = self.init {

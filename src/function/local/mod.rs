@@ -3,34 +3,44 @@
 //! A [`LocalFunction`] starts nothing until it is called. Then:
 //!
 //! * `launch` finds the program: an interpreter with one of the clients that the
-//!   gateway carries (`bootstrap`), a `bootstrap` of the project's own, or a command;
+//!   gateway carries (`bootstrap`), another language's own client (`runtimes`), or a
+//!   command; with `layers` and zip files (`unpack`), and `typescript` built;
 //! * `pool` decides which process gets an event, and when another one is started (`table`);
 //! * `process` supervises one process, in a `process_group` that leaves nothing behind,
 //!   with Lambda's `environment`;
-//! * `runtime_api` is what the process talks to;
+//! * `runtime_api` is what the process talks to, `extension_api` what its `extensions`
+//!   talk to, and `telemetry` what they hear;
 //! * `log_lines` carries its output, `failure` says how it failed.
 //!
 //! User code never runs inside the gateway's process. An invocation that has begun
 //! runs to its end or its timeout, whether or not its caller still waits.
 //!
 //! A `debugger` may stand before the program, and `log_tail` gives one call's log to its caller.
-//!
-//! Not here yet: layers, extensions, retries of events.
 
 mod bootstrap;
 mod debugger;
 mod environment;
+mod extension_api;
+mod extensions;
 mod failure;
 mod interpreter;
 mod launch;
+mod layers;
 mod log_lines;
 mod log_tail;
+mod memory_limit;
 mod pool;
 mod process;
 mod process_group;
+mod retry;
 mod runtime_api;
+mod runtimes;
 mod table;
+mod telemetry;
+mod typescript;
+mod unpack;
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -40,6 +50,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub use debugger::{Debugger, SUSPENDED};
 pub use log_lines::TARGET as LOG_TARGET;
@@ -85,6 +96,11 @@ pub struct LocalOptions {
     pub init_timeout: Duration,
     /// How long a process without work is kept.
     pub idle_timeout: Duration,
+    /// How long an asynchronous invocation that failed waits for its second try; it
+    /// waits twice as long for the third.
+    pub retry_delay: Duration,
+    /// Folder for what is unpacked and built; made when it is needed.
+    pub cache: PathBuf,
     /// The time in deadlines and messages.
     pub clock: Clock,
     /// Where functions reach Lambda's API, once that is known: `http://127.0.0.1:3001`.
@@ -105,6 +121,10 @@ impl Default for LocalOptions {
             init_timeout: Duration::from_secs(10),
             // Lambda keeps an idle environment for some minutes and does not say how many.
             idle_timeout: Duration::from_secs(5 * 60),
+            // "Configuring error handling settings for asynchronous invocations":
+            // one minute before the second try, two before the third.
+            retry_delay: Duration::from_secs(60),
+            cache: PathBuf::from(".tollgate"),
             clock: Clock::System,
             lambda_endpoint: Arc::default(),
             debugger: None,
@@ -162,7 +182,11 @@ impl LocalFunction {
     /// What is missing and what to do, for a line that begins with the function's name.
     pub fn check(&self) -> Result<(), String> {
         let search_path = std::env::var_os("PATH");
-        launch::find(&self.pool.function.settings, search_path.as_deref()).map(|_| ())
+        let places = launch::Places {
+            search_path: search_path.as_deref(),
+            cache: &self.pool.function.options.cache,
+        };
+        launch::find(&self.pool.function.settings, places).map(|_| ())
     }
 
     /// Calls the function.
@@ -227,6 +251,8 @@ impl LocalFunction {
                 .transpose()?,
             sink,
             reply: (!is_event).then_some(reply),
+            accepted: Instant::now(),
+            failures: 0,
         };
         self.pool.submit(job)?;
         if is_event {
@@ -317,7 +343,7 @@ impl std::fmt::Debug for LocalFunction {
 mod tests {
     use super::*;
     use crate::model::Spanned;
-    use crate::model::settings::FunctionPlace;
+    use crate::model::settings::{FunctionLife, FunctionPlace};
     use crate::source::Span;
 
     pub(super) fn function(options: LocalOptions) -> Function {
@@ -329,7 +355,7 @@ mod tests {
         }
     }
 
-    fn settings() -> FunctionSettings {
+    pub(super) fn settings() -> FunctionSettings {
         FunctionSettings {
             place: FunctionPlace::Runtime {
                 runtime: Spanned {
@@ -343,6 +369,7 @@ mod tests {
             memory_size: 128,
             environment: IndexMap::new(),
             reserved_concurrency: None,
+            life: FunctionLife::default(),
             span: Span::default(),
         }
     }

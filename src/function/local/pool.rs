@@ -22,10 +22,12 @@ use bytes::Bytes;
 use tokio::sync::{Notify, OnceCell, oneshot, watch};
 use tokio::time::Instant;
 
+use super::extensions::{Extensions, Failure};
 use super::launch::{self, Launch};
-use super::log_lines::{Mark, Marks, Report};
+use super::log_lines::{Log, Mark, Marks, Report};
 use super::table::{Delivery, Entry, Job, Life, Phase, ProcessId, Table};
-use super::{Function, failure, process};
+use super::telemetry::{Source, Telemetry};
+use super::{Function, failure, process, retry};
 use crate::function::streaming::Sink;
 use crate::function::{InvokeError, Outcome};
 
@@ -97,8 +99,8 @@ pub(super) enum Refusal {
 pub(super) enum Due {
     /// Ask again then.
     Sleep(Instant),
-    /// End the process; it is off the table already.
-    Kill,
+    /// End the process, which is off the table already; its extensions are told the reason.
+    Kill(&'static str),
     /// End the process and start another under the function's own timeout, for the
     /// event that is bound to it.
     Restart(ProcessId),
@@ -111,6 +113,8 @@ pub(super) struct Pool {
     table: Mutex<Table>,
     /// Supervisors at work; the table may be empty before their processes have ended.
     live: watch::Sender<usize>,
+    /// Told when everything ends, for events that wait for another try.
+    closed: Notify,
 }
 
 impl Pool {
@@ -120,6 +124,7 @@ impl Pool {
             launch: OnceCell::new(),
             table: Mutex::new(Table::default()),
             live: watch::Sender::new(0),
+            closed: Notify::new(),
         })
     }
 
@@ -128,9 +133,20 @@ impl Pool {
         self.launch
             .get_or_try_init(|| async {
                 let search_path = std::env::var_os("PATH");
-                let mut launch = launch::find(&self.function.settings, search_path.as_deref())?
-                    .resolve()
-                    .await?;
+                let (settings, cache) = (
+                    self.function.settings.clone(),
+                    self.function.options.cache.clone(),
+                );
+                // Unpacking takes its time.
+                let found = tokio::task::spawn_blocking(move || {
+                    let places = launch::Places {
+                        search_path: search_path.as_deref(),
+                        cache: &cache,
+                    };
+                    launch::find(&settings, places)
+                });
+                let found = found.await.map_err(|error| error.to_string())??;
+                let mut launch = found.resolve().await?;
                 if let Some(debugger) = &self.function.options.debugger {
                     debugger.put_before(&mut launch).await?;
                 }
@@ -162,7 +178,7 @@ impl Pool {
         let under_way = table.running() + table.line.len();
         // Lambda lets events wait for their turn, unless there will never be one.
         let is_full = match is_event {
-            true => limit == 0 || table.events.len() >= MOST_QUEUED_EVENTS,
+            true => limit == 0 || table.events.len() + table.retrying >= MOST_QUEUED_EVENTS,
             false => under_way >= limit,
         };
         if is_full {
@@ -233,6 +249,7 @@ impl Pool {
         for job in line.into_iter().chain(events) {
             self.refuse(job, self.ending());
         }
+        self.closed.notify_waiters();
         let mut live = self.live.subscribe();
         // The sender lives in the pool: waiting for it can only time out.
         let _ = tokio::time::timeout(patience, live.wait_for(|live| *live == 0)).await;
@@ -252,7 +269,9 @@ impl Pool {
         match &mut entry.phase {
             Phase::Starting { until, bound: job } => {
                 bound = job.take().map(|job| (job, *until));
-                entry.init = Some(now.duration_since(entry.started));
+                let took = now.duration_since(entry.started);
+                entry.init = Some(took);
+                entry.extensions.telemetry.initialized(took);
             }
             Phase::Returning { .. } => {}
             Phase::Idle { .. } | Phase::Running { .. } | Phase::Failed { .. } => {
@@ -305,7 +324,12 @@ impl Pool {
     }
 
     /// Process `id` answers `request_id`; false when it does not owe that (any more).
-    pub(super) fn complete(&self, id: ProcessId, request_id: &str, outcome: Outcome) -> bool {
+    pub(super) fn complete(
+        self: &Arc<Self>,
+        id: ProcessId,
+        request_id: &str,
+        outcome: Outcome,
+    ) -> bool {
         let now = Instant::now();
         let mut table = self.lock();
         let Some(entry) = table.entries.get_mut(&id) else {
@@ -328,17 +352,18 @@ impl Pool {
         drop(table);
         if let Phase::Running { job, began, .. } = phase {
             let report = self.report(&job, now - began, init, process, &outcome);
-            if let Some(reply) = job.reply {
-                // A caller that has left does not wait for it.
-                let _ = reply.send(Ok(outcome));
-            }
+            self.settle(job, outcome);
             marks.send(Mark::End(report));
         }
         true
     }
 
     /// Process `id` cannot start: `payload` says why.
-    pub(super) fn fail_init(&self, id: ProcessId, payload: Bytes) -> Result<(), Refusal> {
+    pub(super) fn fail_init(
+        self: &Arc<Self>,
+        id: ProcessId,
+        payload: Bytes,
+    ) -> Result<(), Refusal> {
         let mut guard = self.lock();
         let table = &mut *guard;
         let Some(entry) = table.entries.get_mut(&id) else {
@@ -361,11 +386,8 @@ impl Pool {
             "the function could not be loaded: {}",
             failure::log_text(&payload)
         )));
-        if let Some(Job {
-            reply: Some(reply), ..
-        }) = job
-        {
-            let _ = reply.send(Ok(failure::unhandled(payload)));
+        if let Some(job) = job {
+            self.settle(job, failure::unhandled(payload));
         }
         Ok(())
     }
@@ -407,7 +429,7 @@ impl Pool {
         let mut guard = self.lock();
         let table = &mut *guard;
         let Some(entry) = table.entries.get(&id) else {
-            return Due::Kill;
+            return Due::Kill("failure");
         };
         let tick = now + timeout;
         let end = match &entry.phase {
@@ -419,9 +441,9 @@ impl Pool {
             return Due::Sleep(end.min(tick));
         }
         let Some(entry) = table.remove(id) else {
-            return Due::Kill;
+            return Due::Kill("failure");
         };
-        let mut due = Due::Kill;
+        let mut due = Due::Kill("timeout");
         match entry.phase {
             Phase::Starting { bound: None, .. } => {
                 let limit = self.function.options.init_timeout.as_secs_f64();
@@ -439,7 +461,8 @@ impl Pool {
             Phase::Running { job, began, .. } => {
                 self.time_out(&entry.marks, job, now - began, entry.process);
             }
-            Phase::Idle { .. } | Phase::Returning { .. } | Phase::Failed { .. } => {}
+            Phase::Idle { .. } => due = Due::Kill("spindown"),
+            Phase::Returning { .. } | Phase::Failed { .. } => {}
         }
         self.start_missing(table);
         due
@@ -457,6 +480,15 @@ impl Pool {
             }
             entry.started = now;
         }
+    }
+
+    /// The extensions of process `id`.
+    pub(super) fn extensions(&self, id: ProcessId) -> Option<Arc<Extensions>> {
+        let table = self.lock();
+        table
+            .entries
+            .get(&id)
+            .map(|entry| Arc::clone(&entry.extensions))
     }
 
     /// The notification by which process `id` is told to end.
@@ -494,18 +526,30 @@ impl Pool {
     ///
     /// [`process_group::exit_reason`]: super::process_group::exit_reason
     pub(super) fn exited(self: &Arc<Self>, id: ProcessId, reason: Option<&str>) {
+        let words = reason.unwrap_or("exit status 0");
+        self.gone(id, words, |request_id| failure::exited(request_id, reason));
+    }
+
+    /// An extension of process `id` has failed, which ends the process, too.
+    pub(super) fn extension_failed(self: &Arc<Self>, id: ProcessId, why: &Failure) {
+        self.gone(id, &why.message, |request_id| {
+            failure::extension(request_id, why.kind, &why.message)
+        });
+    }
+
+    /// Takes process `id` off the table; `outcome` is for the event that it had.
+    fn gone(self: &Arc<Self>, id: ProcessId, reason: &str, outcome: impl FnOnce(&str) -> Outcome) {
         let now = Instant::now();
         let mut guard = self.lock();
         let table = &mut *guard;
         let Some(entry) = table.remove(id) else {
             return;
         };
-        let reason_text = reason.unwrap_or("exit status 0");
         let (job, began) = match entry.phase {
             Phase::Running { job, began, .. } => (Some(job), began),
             Phase::Starting { bound, .. } => {
                 entry.marks.send(Mark::Trouble(format!(
-                    "the process ended before it asked for an event: {reason_text}"
+                    "the process ended before it asked for an event: {reason}"
                 )));
                 (bound.or_else(|| table.take_job()), entry.started)
             }
@@ -514,13 +558,11 @@ impl Pool {
         self.start_missing(table);
         drop(guard);
         if let Some(job) = job {
-            let outcome = failure::exited(&job.request_id, reason);
+            let outcome = outcome(&job.request_id);
             let mut report = self.report(&job, now - began, entry.init, None, &outcome);
             report.status = Some("error");
             entry.marks.send(Mark::End(report));
-            if let Some(reply) = job.reply {
-                let _ = reply.send(Ok(outcome));
-            }
+            self.settle(job, outcome);
         }
     }
 
@@ -606,6 +648,7 @@ impl Pool {
             client_context: job.client_context.clone(),
             deadline: self.function.options.clock.since_epoch() + left,
         };
+        entry.extensions.invoke(|| delivery.as_extension_event());
         entry.phase = Phase::Running {
             job,
             began,
@@ -657,10 +700,17 @@ impl Pool {
     fn enter(&self, table: &mut Table, until: Instant, bound: Option<Job>) -> ProcessId {
         let id = table.next_id;
         table.next_id += 1;
+        let (name, clock) = (self.function.name.as_str(), &self.function.options.clock);
+        let extensions = Arc::new(Extensions::new(Telemetry::new(name, clock)));
         let entry = Entry {
             phase: Phase::Starting { until, bound },
             stop: Arc::new(Notify::new()),
-            marks: Marks::direct(Arc::from(self.function.name.as_str())),
+            marks: Marks::direct(Log {
+                name: Arc::from(name),
+                source: Source::Function,
+                extensions: Arc::clone(&extensions),
+            }),
+            extensions,
             process: None,
             started: Instant::now(),
             init: None,
@@ -694,16 +744,14 @@ impl Pool {
         }
     }
 
-    fn time_out(&self, marks: &Marks, job: Job, took: Duration, process: Option<u32>) {
+    fn time_out(self: &Arc<Self>, marks: &Marks, job: Job, took: Duration, process: Option<u32>) {
         let limit = self.function.settings.timeout;
         let now = self.function.options.clock.since_epoch();
         let outcome = failure::timed_out(&job.request_id, now, limit);
         let mut report = self.report(&job, took, None, process, &outcome);
         report.status = Some("timeout");
         marks.send(Mark::End(report));
-        if let Some(reply) = job.reply {
-            let _ = reply.send(Ok(outcome));
-        }
+        self.settle(job, outcome);
     }
 
     fn report(
@@ -726,6 +774,56 @@ impl Pool {
             process,
             status: None,
         }
+    }
+
+    /// Gives `outcome` to who waits for it; an event that failed is tried again.
+    ///
+    /// Takes no lock: some of its callers hold the table.
+    fn settle(self: &Arc<Self>, job: Job, outcome: Outcome) {
+        match job.reply {
+            // A caller that has left does not wait for it.
+            Some(reply) => {
+                let _ = reply.send(Ok(outcome));
+            }
+            None if outcome.function_error.is_some() => retry::after_failure(self, job, &outcome),
+            None => {}
+        }
+    }
+
+    /// Counts an event that waits for another try; false once everything has ended.
+    fn begin_retry(&self) -> bool {
+        let mut table = self.lock();
+        table.retrying += 1;
+        table.life != Life::Closed
+    }
+
+    /// Waits until it is time for another try of an event, and puts it in line again.
+    pub(super) async fn end_retry(self: &Arc<Self>, job: Job, delay: Duration) {
+        let mut closed = std::pin::pin!(self.closed.notified());
+        // From here on, no end is missed.
+        closed.as_mut().enable();
+        let is_due = self.begin_retry() && {
+            tokio::select! {
+                () = tokio::time::sleep(delay) => true,
+                () = closed => false,
+            }
+        };
+        let mut guard = self.lock();
+        let table = &mut *guard;
+        table.retrying -= 1;
+        if !is_due || table.life == Life::Closed {
+            drop(guard);
+            return self.refuse(job, self.ending());
+        }
+        let mut job = job;
+        while let Some(id) = table.idle.pop() {
+            match self.wake(table, id, job) {
+                None => return,
+                Some(returned) => job = returned,
+            }
+        }
+        table.events.push_back(job);
+        self.start_missing(table);
     }
 
     fn ending(&self) -> InvokeError {

@@ -117,6 +117,20 @@ mod other {
     }
 }
 
+/// Asks a process to end (SIGTERM), where there is such a thing.
+pub(super) fn ask_to_end(process: u32) {
+    #[cfg(unix)]
+    if let Ok(id) = i32::try_from(process) {
+        // One that is gone already has nothing to do.
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(id),
+            nix::sys::signal::Signal::SIGTERM,
+        );
+    }
+    #[cfg(not(unix))]
+    let _ = process;
+}
+
 /// How a process ended, in the words of Lambda's `Runtime.ExitError`:
 /// `exit status 1`, `signal: killed`; `None` for status 0.
 pub(super) fn exit_reason(status: std::process::ExitStatus) -> Option<String> {

@@ -26,9 +26,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::failure;
 use super::pool::{Pool, Refusal, Turn};
 use super::table::{Delivery, ProcessId};
+use super::{extension_api, failure};
 use crate::function::Outcome;
 use crate::function::streaming::Sink;
 
@@ -57,7 +57,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What every call begins with.
 const BASE: &str = "/2018-06-01/runtime/";
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// The Runtime API of one process; ends when dropped.
 pub(super) struct RuntimeApi {
@@ -87,8 +87,12 @@ impl RuntimeApi {
 
     /// Takes no more connections and reads those that are open to their end.
     ///
-    /// For a process that has ended: its last answer may still be on the way.
-    pub(super) async fn drain(mut self) {
+    /// For a process that has ended: its last answer may still be on the way. Where
+    /// others go on (`is_alone` is false), there is no end to wait for, only a while.
+    pub(super) async fn drain(&mut self, is_alone: bool) {
+        if !is_alone {
+            return tokio::time::sleep(LAST_WORDS).await;
+        }
         let (stop, _) = tokio::sync::oneshot::channel();
         let stop = std::mem::replace(&mut self.stop, stop);
         let _ = stop.send(());
@@ -155,7 +159,9 @@ struct ProcessEnds;
 async fn answer(pool: &Arc<Pool>, id: ProcessId, request: Request<Incoming>) -> Option<Answer> {
     let path = request.uri().path();
     let Some(call) = path.strip_prefix(BASE) else {
-        return Some(outside_runtime(path));
+        let extensions = pool.extensions(id)?;
+        let handler = pool.launch().await.ok()?.handler.as_str();
+        return extension_api::answer(&pool.function, handler, &extensions, request).await;
     };
     if call == "invocation/next" {
         return match *request.method() {
@@ -188,6 +194,11 @@ async fn answer(pool: &Arc<Pool>, id: ProcessId, request: Request<Incoming>) -> 
 }
 
 async fn next(pool: &Arc<Pool>, id: ProcessId) -> Option<Answer> {
+    // An event comes once everybody is ready for it; until then the process counts
+    // as starting, or as being at the last event, with the time limit of that.
+    if let Some(extensions) = pool.extensions(id) {
+        extensions.ready().await;
+    }
     let delivery = match pool.next(id) {
         Ok(Turn::Now(delivery)) => delivery,
         Ok(Turn::Wait(waiting)) => waiting.event().await?,
@@ -244,6 +255,11 @@ async fn response(
         }
     };
     if is_streaming && let Some(sink) = pool.sink(id, request_id) {
+        let kind = head
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
+        sink.begin(kind.unwrap_or("application/octet-stream"));
         return pass_on(pool, id, request_id, body, sink).await;
     }
     match read(body, LONGEST_RESULT).await {
@@ -310,8 +326,7 @@ async fn pass_on(
                     behind = data.split_off(start);
                 }
                 if !data.is_empty() {
-                    // A reader that went away: the function still ends in its own time.
-                    let _ = sink.send(data).await;
+                    sink.send(data).await;
                 }
             }
             Err(frame) => trailers = frame.into_trailers().ok(),
@@ -393,14 +408,14 @@ fn streamed(mut payload: Bytes, trailers: Option<HeaderMap>) -> Outcome {
     }
 }
 
-enum Read {
+pub(super) enum Read {
     Whole(Bytes, Option<HeaderMap>),
     TooLong,
 }
 
 /// Reads a body to its end; one over `limit` bytes is read but not kept, so that
 /// its sender gets to read the answer.
-async fn read(mut body: Incoming, limit: usize) -> Result<Read, hyper::Error> {
+pub(super) async fn read(mut body: Incoming, limit: usize) -> Result<Read, hyper::Error> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
@@ -434,26 +449,6 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Read, hyper::Error> {
     Ok(Read::Whole(payload, trailers))
 }
 
-/// Calls of other APIs at the same address.
-///
-/// Extensions are not served yet; telemetry is answered as by an environment
-/// without it, so that libraries that ask for it go on.
-fn outside_runtime(path: &str) -> Answer {
-    match path {
-        "/2022-07-01/telemetry" => complaint(
-            StatusCode::ACCEPTED,
-            "Telemetry.NotSupported",
-            "Telemetry API is not supported",
-        ),
-        "/2020-08-15/logs" => complaint(
-            StatusCode::ACCEPTED,
-            "Logs.NotSupported",
-            "Logs API is not supported",
-        ),
-        _ => not_found(),
-    }
-}
-
 fn accepted(is_ours: bool) -> Answer {
     if !is_ours {
         // Timed out while its answer was read.
@@ -480,11 +475,11 @@ fn refused(refusal: Refusal) -> Answer {
     }
 }
 
-fn not_found() -> Answer {
+pub(super) fn not_found() -> Answer {
     complaint(StatusCode::NOT_FOUND, "NotFound", "404 page not found")
 }
 
-fn wrong_method() -> Answer {
+pub(super) fn wrong_method() -> Answer {
     complaint(
         StatusCode::METHOD_NOT_ALLOWED,
         "MethodNotAllowed",
@@ -492,12 +487,12 @@ fn wrong_method() -> Answer {
     )
 }
 
-fn complaint(status: StatusCode, kind: &str, message: &str) -> Answer {
+pub(super) fn complaint(status: StatusCode, kind: &str, message: &str) -> Answer {
     let body = serde_json::json!({ "errorMessage": message, "errorType": kind });
     json(status, Bytes::from(body.to_string()))
 }
 
-fn json(status: StatusCode, body: Bytes) -> Answer {
+pub(super) fn json(status: StatusCode, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, JSON);

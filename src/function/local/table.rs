@@ -12,6 +12,7 @@ use http::HeaderValue;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::extensions::Extensions;
 use super::log_lines::Marks;
 use crate::function::streaming::Sink;
 use crate::function::{InvokeError, Outcome};
@@ -30,6 +31,10 @@ pub(super) struct Job {
     pub(super) sink: Option<Sink>,
     /// Nobody waits for the result of an `Event` invocation.
     pub(super) reply: Option<oneshot::Sender<Reply>>,
+    /// When it was accepted.
+    pub(super) accepted: Instant,
+    /// How often it has failed before.
+    pub(super) failures: u32,
 }
 
 /// An event as it is handed to a process.
@@ -43,6 +48,24 @@ pub(super) struct Delivery {
     pub(super) deadline: Duration,
 }
 
+impl Delivery {
+    /// What extensions are told of it.
+    pub(super) fn as_extension_event(&self) -> Bytes {
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let event = serde_json::json!({
+            "eventType": "INVOKE",
+            "deadlineMs": u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX),
+            "requestId": &*self.request_id,
+            "invokedFunctionArn": text(&self.arn),
+            "tracing": {
+                "type": "X-Amzn-Trace-Id",
+                "value": self.trace_id.as_ref().map(text).unwrap_or_default(),
+            },
+        });
+        Bytes::from(event.to_string())
+    }
+}
+
 /// One process of one pool.
 pub(super) type ProcessId = u64;
 
@@ -52,6 +75,7 @@ pub(super) struct Entry {
     /// Tells the supervisor to end the process.
     pub(super) stop: Arc<Notify>,
     pub(super) marks: Marks,
+    pub(super) extensions: Arc<Extensions>,
     pub(super) process: Option<u32>,
     pub(super) started: Instant,
     /// What starting took, until a REPORT line has told it.
@@ -111,6 +135,8 @@ pub(super) struct Table {
     pub(super) line: VecDeque<Job>,
     /// Events that nobody waits for: they come after those of the line.
     pub(super) events: VecDeque<Job>,
+    /// Events that wait for another try, each with a task of its own.
+    pub(super) retrying: usize,
     /// A task looks after processes that do not return.
     pub(super) is_watched: bool,
 }

@@ -124,7 +124,7 @@ def tollgate_runtime():
             import traceback
             frames = [(f.filename, f.lineno, f.name, f.line)
                       for f in traceback.extract_tb(error.__traceback__)]
-            while frames and frames[0][0] == "<string>":
+            while frames and frames[0][0] in ("<string>", globals().get("__file__")):
                 frames.pop(0)
             kind, message, trace = type(error).__name__, str(error), traceback.format_list(frames)
         result = {"errorMessage": message, "errorType": kind,

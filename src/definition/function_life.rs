@@ -1,0 +1,182 @@
+//! What surrounds a function: its URL and its asynchronous invocations, as
+//! `tollgate.yaml` and templates say them. Keys may begin with a capital, as in templates.
+//!
+//! Source: CloudFormation template reference, "AWS::Lambda::Url" and
+//! "AWS::Lambda::EventInvokeConfig".
+
+use std::time::Duration;
+
+use super::values;
+use crate::model::Cors;
+use crate::model::settings::{EventInvokeSettings, FunctionUrlSettings};
+use crate::source::{Diagnostic, Diagnostics, Node, Severity, Span};
+
+/// The first letter's case does not matter.
+fn plain(key: &str) -> String {
+    let mut letters = key.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+fn entries<'n>(
+    node: &'n Node,
+    what: &str,
+    findings: &mut Diagnostics,
+) -> Vec<(String, Span, &'n Node)> {
+    let fields = values::mapping(node, what, findings);
+    fields
+        .into_iter()
+        .flatten()
+        .filter(|(_, (_, node))| !node.is_null())
+        .map(|(key, (span, node))| (plain(key), *span, node))
+        .collect()
+}
+
+/// Reads `functionUrl`, `FunctionUrlConfig` or the properties of an `AWS::Lambda::Url`.
+///
+/// A value that cannot be read leaves the URL closed: it needs a signature then.
+pub(super) fn function_url(
+    node: &Node,
+    what: &str,
+    severity: Severity,
+    findings: &mut Diagnostics,
+) -> FunctionUrlSettings {
+    const KEYS: [&str; 6] = [
+        "authType",
+        "cors",
+        "invokeMode",
+        "id",
+        "targetFunctionArn",
+        "qualifier",
+    ];
+    let mut url = FunctionUrlSettings {
+        needs_signature: true,
+        ..FunctionUrlSettings::default()
+    };
+    let mut has_type = false;
+    for (key, span, value) in entries(node, what, findings) {
+        let name = format!("`{key}`");
+        match key.as_str() {
+            "authType" => {
+                has_type = true;
+                let word = values::word(value, &name, &["NONE", "AWS_IAM"], findings);
+                url.needs_signature = word != Some(0);
+            }
+            "cors" => url.cors = Some(cors(value, severity, findings)),
+            "invokeMode" => {
+                let word = values::word(value, &name, &["BUFFERED", "RESPONSE_STREAM"], findings);
+                url.streams = word == Some(1);
+            }
+            "id" => {
+                let text = values::text(value, &name, findings);
+                let is_label = |text: &str| {
+                    (1..=63).contains(&text.len())
+                        && text
+                            .bytes()
+                            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+                };
+                match text {
+                    Some(text) if is_label(&text.value) => url.id = Some(text.value),
+                    Some(text) => findings.push(
+                        Diagnostic::error(
+                            "E0203",
+                            format!(
+                                "`id` is `{}`, but must be lower-case letters and digits",
+                                text.value
+                            ),
+                        )
+                        .at(text.span),
+                    ),
+                    None => {}
+                }
+            }
+            "qualifier" => {
+                url.qualifier = values::text(value, &name, findings).map(|text| text.value)
+            }
+            "targetFunctionArn" => {}
+            _ => findings.push(values::unknown_key(&key, span, &KEYS, what, severity)),
+        }
+    }
+    if !has_type {
+        findings.push(
+            Diagnostic::error("E0814", format!("{what} has no `authType`"))
+                .at(node.span)
+                .help("`NONE` lets everybody call it, `AWS_IAM` wants signed requests"),
+        );
+    }
+    url
+}
+
+fn cors(node: &Node, severity: Severity, findings: &mut Diagnostics) -> Cors {
+    const KEYS: [&str; 6] = [
+        "allowOrigins",
+        "allowMethods",
+        "allowHeaders",
+        "exposeHeaders",
+        "maxAge",
+        "allowCredentials",
+    ];
+    let mut cors = Cors::default();
+    for (key, span, value) in entries(node, "`cors`", findings) {
+        let name = format!("`{key}`");
+        let list = |findings: &mut Diagnostics| -> Vec<String> {
+            let texts = values::texts(value, &name, findings);
+            texts.into_iter().map(|text| text.value).collect()
+        };
+        match key.as_str() {
+            "allowOrigins" => cors.allow_origins = list(findings),
+            "allowMethods" => cors.allow_methods = list(findings),
+            "allowHeaders" => cors.allow_headers = list(findings),
+            "exposeHeaders" => cors.expose_headers = list(findings),
+            // "AWS::Lambda::Url Cors": 0 to 86400.
+            "maxAge" => cors.max_age = values::integer(value, &name, 0, 86_400, findings),
+            "allowCredentials" => {
+                cors.allow_credentials = values::flag(value, &name, findings).unwrap_or(false);
+            }
+            _ => findings.push(values::unknown_key(&key, span, &KEYS, "`cors`", severity)),
+        }
+    }
+    cors
+}
+
+/// Reads `eventInvokeConfig`.
+///
+/// Gives with it whether a destination for failures was named, which only AWS delivers to.
+pub(super) fn event_invoke(
+    node: &Node,
+    what: &str,
+    severity: Severity,
+    findings: &mut Diagnostics,
+) -> (EventInvokeSettings, Option<Span>) {
+    const KEYS: [&str; 5] = [
+        "maximumRetryAttempts",
+        "maximumEventAgeInSeconds",
+        "destinationConfig",
+        "functionName",
+        "qualifier",
+    ];
+    let mut settings = EventInvokeSettings::default();
+    let mut destination = None;
+    for (key, span, value) in entries(node, what, findings) {
+        let name = format!("`{key}`");
+        match key.as_str() {
+            "maximumRetryAttempts" => {
+                if let Some(count) = values::integer(value, &name, 0, 2, findings) {
+                    settings.maximum_retry_attempts = u32::try_from(count).unwrap_or(2);
+                }
+            }
+            "maximumEventAgeInSeconds" => {
+                if let Some(seconds) = values::integer(value, &name, 60, 21_600, findings) {
+                    let seconds = u64::try_from(seconds).unwrap_or(21_600);
+                    settings.maximum_event_age = Duration::from_secs(seconds);
+                }
+            }
+            "destinationConfig" => destination = Some(span),
+            "functionName" | "qualifier" => {}
+            _ => findings.push(values::unknown_key(&key, span, &KEYS, what, severity)),
+        }
+    }
+    (settings, destination)
+}

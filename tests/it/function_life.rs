@@ -1,0 +1,548 @@
+//! What surrounds local functions: zip files, layers, extensions, retries, and many
+//! calls at once to functions that misbehave. `python3` must be on PATH.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tollgate::function::local::{LocalFunction, LocalOptions};
+use tollgate::function::{Invocation, InvocationType, InvokeError, Outcome};
+use tollgate::model::Spanned;
+use tollgate::model::settings::{FunctionLife, FunctionPlace, FunctionSettings};
+use tollgate::source::Span;
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// A folder whose file `app.py` is `code`.
+fn code(code: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("app.py"), code);
+    folder
+}
+
+fn python(place: &Path) -> FunctionSettings {
+    FunctionSettings {
+        place: FunctionPlace::Runtime {
+            runtime: Spanned {
+                value: "python3.11".to_owned(),
+                span: Span::default(),
+            },
+            handler: "app.handler".to_owned(),
+            code_uri: place.to_owned(),
+        },
+        timeout: Duration::from_secs(60),
+        memory_size: 256,
+        environment: IndexMap::new(),
+        reserved_concurrency: None,
+        life: FunctionLife::default(),
+        span: Span::default(),
+    }
+}
+
+/// A function whose own folder of the gateway's is in `folder`.
+fn local(settings: &FunctionSettings, folder: &TempDir) -> Arc<LocalFunction> {
+    let options = LocalOptions {
+        cache: folder.path().join(".tollgate"),
+        retry_delay: Duration::from_millis(1),
+        ..LocalOptions::default()
+    };
+    LocalFunction::new("pets", settings, options)
+}
+
+fn event(event: &Value) -> Invocation {
+    Invocation {
+        payload: Bytes::from(event.to_string()),
+        invocation_type: InvocationType::RequestResponse,
+        qualifier: None,
+        trace_id: None,
+        client_context: None,
+    }
+}
+
+async fn outcome(function: &LocalFunction, value: Value) -> Outcome {
+    function.invoke(event(&value)).await.unwrap()
+}
+
+async fn result(function: &LocalFunction, value: Value) -> Value {
+    let outcome = outcome(function, value).await;
+    assert_eq!(outcome.function_error, None, "{:?}", outcome.payload);
+    serde_json::from_slice(&outcome.payload).unwrap()
+}
+
+fn zip(path: &Path, files: &[(&str, &str)]) -> PathBuf {
+    let mut archive = zip::ZipWriter::new(fs::File::create(path).unwrap());
+    for (name, text) in files {
+        let options = zip::write::SimpleFileOptions::default();
+        archive.start_file(*name, options).unwrap();
+        archive.write_all(text.as_bytes()).unwrap();
+    }
+    archive.finish().unwrap();
+    path.to_owned()
+}
+
+#[cfg(unix)]
+fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Where functions report to the test, a line each.
+struct Reports(TcpListener);
+
+impl Reports {
+    async fn open() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    /// The next report: what a connection says until its end.
+    async fn next(&self) -> String {
+        let mut text = String::new();
+        let mut lines = BufReader::new(self.0.accept().await.unwrap().0).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            text.push_str(&line);
+        }
+        text
+    }
+}
+
+#[tokio::test]
+async fn code_and_layers_come_from_folders_and_zip_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let app = "import os, first, second, third\ndef handler(event, context):\n    return [first.NAME, second.NAME, third.NAME, os.environ['LAMBDA_TASK_ROOT'], os.environ['LAMBDA_RUNTIME_DIR'], os.environ['PATH']]\n";
+    let mut settings = python(&zip(&at("code.zip"), &[("app.py", app)]));
+    write(&at("layer/python/first.py"), "NAME = 'folder'\n");
+    write(&at("layer/python/third.py"), "NAME = 'overwritten'\n");
+    settings.life.layers = vec![
+        at("layer"),
+        zip(
+            &at("layer.zip"),
+            &[
+                ("python/second.py", "NAME = 'zip'\n"),
+                ("python/third.py", "NAME = 'the last one wins'\n"),
+            ],
+        ),
+    ];
+    let function = local(&settings, &folder);
+
+    function.check().unwrap();
+    let seen = result(&function, json!({})).await;
+
+    assert_eq!(seen[0], "folder");
+    assert_eq!(seen[1], "zip");
+    assert_eq!(seen[2], "the last one wins");
+    let cache = folder.path().join(".tollgate");
+    assert!(
+        seen[3]
+            .as_str()
+            .unwrap()
+            .starts_with(cache.to_str().unwrap())
+    );
+    assert_eq!(seen[4], cache.join("runtime").to_str().unwrap());
+    assert!(seen[5].as_str().unwrap().ends_with("/bin"));
+    function.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_zip_that_leaves_its_folder_keeps_the_function_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = zip(&folder.path().join("evil.zip"), &[("../evil.py", "")]);
+    let function = local(&python(&archive), &folder);
+
+    let error = function.invoke(event(&json!({}))).await.unwrap_err();
+
+    assert!(error.to_string().contains("leaves its folder"), "{error}");
+    assert!(!folder.path().join("evil.py").exists());
+}
+
+/// An extension in Python's standard library: registers, subscribes to telemetry, and
+/// reports each event and each batch to the port in `REPORTS`.
+#[cfg(unix)]
+const EXTENSION: &str = r#"#!/usr/bin/env python3
+import http.client, http.server, json, os, socket, sys, threading
+
+def report(kind, value):
+    with socket.create_connection(("127.0.0.1", int(os.environ["REPORTS"]))) as s:
+        s.sendall(json.dumps([kind, value]).encode())
+
+class Sink(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        batch = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+        self.wfile.flush()
+        report("telemetry", batch)
+    def log_message(self, *_):
+        pass
+
+sink = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+threading.Thread(target=sink.serve_forever, daemon=True).start()
+connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+
+def call(method, path, body, headers):
+    connection.request(method, path, body and json.dumps(body), headers)
+    answer = connection.getresponse()
+    return answer.status, dict((k.lower(), v) for k, v in answer.getheaders()), answer.read()
+
+name = os.path.basename(sys.argv[0])
+status, headers, body = call("POST", "/2020-01-01/extension/register",
+    {"events": ["INVOKE", "SHUTDOWN"]}, {"Lambda-Extension-Name": name, "Lambda-Extension-Accept-Feature": "accountId"})
+identifier = {"Lambda-Extension-Identifier": headers["lambda-extension-identifier"]}
+report("registered", json.loads(body))
+status, _, body = call("PUT", "/2022-07-01/telemetry", {
+    "schemaVersion": "2022-12-13", "types": ["platform", "function"], "buffering": {"timeoutMs": 25},
+    "destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:%d" % sink.server_port}}, identifier)
+report("subscribed", [status, "_HANDLER" in os.environ])
+while True:
+    status, _, body = call("GET", "/2020-01-01/extension/event/next", None, identifier)
+    event = json.loads(body)
+    report(event["eventType"], event)
+    if event["eventType"] == "SHUTDOWN":
+        break
+"#;
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_external_extension_registers_hears_of_invocations_and_of_the_end() {
+    let reports = Reports::open().await;
+    let folder = code(
+        "def handler(event, context):\n    print('said', event['n'])\n    return context.aws_request_id\n",
+    );
+    let layer = folder.path().join("layer");
+    write(&layer.join("extensions/agent"), EXTENSION);
+    make_executable(&layer.join("extensions/agent"));
+    let mut settings = python(folder.path());
+    settings.life.layers = vec![layer];
+    settings
+        .environment
+        .insert("REPORTS".to_owned(), reports.port().to_string());
+    let function = local(&settings, &folder);
+
+    let (called, seen) = tokio::join!(result(&function, json!({"n": 1})), async {
+        let mut seen: Vec<Value> = Vec::new();
+        // Until the log of the invocation has come; what comes when is not ordered.
+        while !seen
+            .iter()
+            .any(|one| one.to_string().contains("platform.report"))
+        {
+            seen.push(serde_json::from_str(&reports.next().await).unwrap());
+        }
+        seen
+    });
+    let (_, last) = tokio::join!(function.shutdown(), async {
+        loop {
+            let report: Value = serde_json::from_str(&reports.next().await).unwrap();
+            if report[0] == "SHUTDOWN" {
+                break report;
+            }
+        }
+    });
+
+    let of = |kind: &str| seen.iter().find(|one| one[0] == kind).unwrap();
+    assert_eq!(of("registered")[1]["functionName"], "pets");
+    assert_eq!(of("registered")[1]["handler"], "app.handler");
+    assert_eq!(of("registered")[1]["accountId"], "123456789012");
+    assert_eq!(of("subscribed")[1], json!([200, false]));
+    assert_eq!(of("INVOKE")[1]["requestId"], called);
+    let records: Vec<&Value> = seen
+        .iter()
+        .filter(|one| one[0] == "telemetry")
+        .flat_map(|one| one[1].as_array().unwrap())
+        .collect();
+    let kinds: HashSet<&str> = records
+        .iter()
+        .map(|one| one["type"].as_str().unwrap())
+        .collect();
+    for kind in [
+        "platform.initStart",
+        "platform.telemetrySubscription",
+        "platform.initRuntimeDone",
+        "platform.start",
+        "platform.runtimeDone",
+        "platform.report",
+        "function",
+    ] {
+        assert!(kinds.contains(kind), "{kind} is not among {kinds:?}");
+    }
+    let line = records
+        .iter()
+        .find(|one| one["type"] == "function")
+        .unwrap();
+    assert_eq!(line["record"], "said 1\n");
+    assert_eq!(last[1]["shutdownReason"], "spindown");
+    assert!(function.processes().is_empty());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_extension_that_crashes_ends_the_environment() {
+    let folder = code("import time\ndef handler(event, context):\n    time.sleep(600)\n");
+    let layer = folder.path().join("layer");
+    let script = EXTENSION
+        .replace("report(", "str(")
+        .replace("def str(", "def _(")
+        .replace(
+            "    if event[\"eventType\"] == \"SHUTDOWN\":\n        break",
+            "    sys.exit(7)",
+        );
+    write(&layer.join("extensions/agent"), &script);
+    make_executable(&layer.join("extensions/agent"));
+    let mut settings = python(folder.path());
+    settings.life.layers = vec![layer];
+    let function = local(&settings, &folder);
+
+    let outcome = outcome(&function, json!({})).await;
+
+    let error: Value = serde_json::from_slice(&outcome.payload).unwrap();
+    assert_eq!(error["errorType"], "Extension.Crash", "{error}");
+    let message = error["errorMessage"].as_str().unwrap();
+    assert!(message.contains("agent ended: exit status 7"), "{message}");
+    function.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_event_that_fails_is_tried_twice_again() {
+    let reports = Reports::open().await;
+    let folder = code(
+        "import json, socket\ndef handler(event, context):\n    with socket.create_connection(('127.0.0.1', event['port'])) as s:\n        s.sendall(json.dumps([event['n'], context.aws_request_id]).encode())\n    if event['n'] == 'fails':\n        raise ValueError('no')\n",
+    );
+    let function = local(&python(folder.path()), &folder);
+    let send = async |n: &str| {
+        let mut invocation = event(&json!({"n": n, "port": reports.port()}));
+        invocation.invocation_type = InvocationType::Event;
+        assert_eq!(function.invoke(invocation).await.unwrap().status, 202);
+    };
+
+    send("fails").await;
+    let mut tries: Vec<Value> = Vec::new();
+    for _ in 0..3 {
+        tries.push(serde_json::from_str(&reports.next().await).unwrap());
+    }
+    // A fourth try would come before this, which waits its turn behind it.
+    send("works").await;
+    let last: Value = serde_json::from_str(&reports.next().await).unwrap();
+
+    assert!(
+        tries
+            .iter()
+            .all(|one| one[0] == "fails" && one[1] == tries[0][1]),
+        "{tries:?}"
+    );
+    assert_eq!(last[0], "works");
+    function.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_thousand_calls_at_once_to_four_processes_are_each_answered_once() {
+    let folder = code(
+        "import os\nran = []\ndef handler(event, context):\n    ran.append(event['n'])\n    return [event['n'], os.getpid(), len(ran)]\n",
+    );
+    let mut settings = python(folder.path());
+    settings.reserved_concurrency = Some(4);
+    let function = local(&settings, &folder);
+
+    let calls = (0..1_000).map(|n| {
+        let function = Arc::clone(&function);
+        tokio::spawn(async move { (n, function.invoke(event(&json!({"n": n}))).await) })
+    });
+    let calls: Vec<_> = calls.collect();
+    let (mut answered, mut throttled, mut processes) = (0, 0, IndexMap::new());
+    for call in calls {
+        match call.await.unwrap() {
+            (n, Ok(outcome)) => {
+                let answer: Value = serde_json::from_slice(&outcome.payload).unwrap();
+                assert_eq!(answer[0], n, "an answer went to another caller");
+                let ran = answer[2].as_u64().unwrap();
+                let most = processes.entry(answer[1].to_string()).or_insert(0);
+                *most = ran.max(*most);
+                answered += 1;
+            }
+            (_, Err(InvokeError::Throttled { .. })) => throttled += 1,
+            (_, Err(other)) => panic!("{other}"),
+        }
+    }
+
+    assert_eq!(answered + throttled, 1_000);
+    assert!(
+        answered >= 4 && processes.len() <= 4,
+        "{answered} by {processes:?}"
+    );
+    // Each process counts what it ran: nothing ran that was not answered, nothing twice.
+    assert_eq!(processes.values().sum::<u64>(), answered);
+    function.shutdown().await;
+    assert!(function.processes().is_empty());
+}
+
+#[tokio::test]
+async fn a_function_that_crashes_every_third_time_loses_no_other_call() {
+    let folder = code(
+        "import os\nran = []\ndef handler(event, context):\n    ran.append(1)\n    if len(ran) == 3:\n        os._exit(9)\n    return event['n']\n",
+    );
+    let mut settings = python(folder.path());
+    settings.reserved_concurrency = Some(4);
+    let function = local(&settings, &folder);
+
+    let (mut crashed, mut answered) = (0, 0);
+    for round in 0..6 {
+        let calls = (0..4).map(|n| outcome(&function, json!({"n": round * 4 + n})));
+        for (n, outcome) in futures_util::future::join_all(calls)
+            .await
+            .into_iter()
+            .enumerate()
+        {
+            let payload: Value = serde_json::from_slice(&outcome.payload).unwrap();
+            match outcome.function_error {
+                None => {
+                    assert_eq!(payload, round * 4 + n as u64);
+                    answered += 1;
+                }
+                Some(_) => {
+                    assert_eq!(payload["errorType"], "Runtime.ExitError");
+                    crashed += 1;
+                }
+            }
+        }
+    }
+
+    assert_eq!(crashed + answered, 24);
+    // Of every three calls of a process one crashes; those of the last processes are not full.
+    assert!((4..=8).contains(&crashed), "{crashed}");
+    function.shutdown().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_a_function_forks_is_gone_when_it_never_returns_or_the_gateway_ends() {
+    let folder = code(
+        "import os, time\ndef handler(event, context):\n    child = os.fork()\n    if child == 0:\n        time.sleep(600)\n        os._exit(0)\n    open(event['file'], 'w').write('%d %d' % (os.getpid(), child))\n    if event.get('hangs'):\n        time.sleep(600)\n    return 1\n",
+    );
+    let file = folder.path().join("processes");
+    let mut settings = python(folder.path());
+    settings.timeout = Duration::from_secs(2);
+    let function = local(&settings, &folder);
+    let is_gone = |process: &str| match fs::read_to_string(format!("/proc/{process}/stat")) {
+        Ok(stat) => stat.contains(") Z "),
+        Err(_) => true,
+    };
+
+    let late = outcome(&function, json!({"file": file, "hangs": true})).await;
+    let first = fs::read_to_string(&file).unwrap();
+    let fine = result(&function, json!({"file": file})).await;
+    let second = fs::read_to_string(&file).unwrap();
+    function.shutdown().await;
+
+    let late = String::from_utf8_lossy(&late.payload).into_owned();
+    assert!(late.contains("Task timed out after 2.00 seconds"), "{late}");
+    assert_eq!(fine, 1);
+    for process in first.split(' ').chain(second.split(' ')) {
+        assert!(is_gone(process), "{process} is left over");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn memory_is_limited_where_that_is_asked_for() {
+    let folder = code(
+        "def handler(event, context):\n    return len(bytearray(event['mb'] * 1024 * 1024))\n",
+    );
+    let mut settings = python(folder.path());
+    settings.memory_size = 128;
+    settings.life.enforce_memory = true;
+    let function = local(&settings, &folder);
+
+    let fits = result(&function, json!({"mb": 64})).await;
+    let over = outcome(&function, json!({"mb": 600})).await;
+
+    assert_eq!(fits, 64 * 1024 * 1024);
+    let over = String::from_utf8_lossy(&over.payload).into_owned();
+    assert!(over.contains("MemoryError"), "{over}");
+    function.shutdown().await;
+}
+
+/// Stands for a project's esbuild: takes the types off and writes where it is told.
+#[cfg(unix)]
+const ESBUILD: &str = r#"#!/bin/sh
+for word in "$@"; do
+    case "$word" in
+        --outdir=*) out="${word#--outdir=}" ;;
+        --*) ;;
+        *) entry="$word" ;;
+    esac
+done
+grep -q BROKEN "$entry" && { echo "error: $entry is broken" >&2; exit 1; }
+name=$(basename "$entry" .ts)
+sed 's/: any//g; s/^export const handler/exports.handler/' "$entry" > "$out/$name.js"
+"#;
+
+#[cfg(unix)]
+#[tokio::test]
+async fn typescript_is_built_by_the_projects_own_esbuild() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    write(
+        &at("app.ts"),
+        "export const handler = async (event: any) => ({ built: event.n });\n",
+    );
+    let mut settings = python(folder.path());
+    let FunctionPlace::Runtime { runtime, .. } = &mut settings.place else {
+        panic!("it is a runtime's");
+    };
+    runtime.value = "nodejs20.x".to_owned();
+
+    let without = local(&settings, &folder).check().unwrap_err();
+    write(&at("node_modules/.bin/esbuild"), ESBUILD);
+    make_executable(&at("node_modules/.bin/esbuild"));
+    let function = local(&settings, &folder);
+    let built = result(&function, json!({"n": 7})).await;
+    function.shutdown().await;
+    write(&at("app.ts"), "BROKEN\n");
+    let broken = local(&settings, &folder)
+        .invoke(event(&json!({})))
+        .await
+        .unwrap_err();
+
+    assert!(
+        without.contains("npm install --save-dev esbuild"),
+        "{without}"
+    );
+    assert_eq!(built, json!({"built": 7}));
+    assert!(broken.to_string().contains("app.ts is broken"), "{broken}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_wrapper_script_of_a_layer_starts_the_runtime() {
+    let folder =
+        code("import os\ndef handler(event, context):\n    return os.environ['WRAPPED']\n");
+    let wrapper = folder.path().join("layer/wrap");
+    write(
+        &wrapper,
+        "#!/bin/sh\nexport WRAPPED=\"$(basename \"$2\")\"\nexec \"$@\"\n",
+    );
+    make_executable(&wrapper);
+    let mut settings = python(folder.path());
+    settings.life.layers = vec![folder.path().join("layer")];
+    let name = "AWS_LAMBDA_EXEC_WRAPPER".to_owned();
+    settings.environment.insert(name, "/opt/wrap".to_owned());
+    let function = local(&settings, &folder);
+
+    assert_eq!(result(&function, json!({})).await, "bootstrap.py");
+    function.shutdown().await;
+}
