@@ -1,10 +1,12 @@
-//! The listener for those who run the gateway: AWS's control plane for API keys and usage plans.
+//! The listener for those who run the gateway: AWS's control plane for API keys and
+//! usage plans, and what monitors ask.
 //!
 //! It listens on loopback alone and asks for no credentials, so it answers
 //! nobody whom a web page could have sent: a request whose `Host` is no loopback
 //! name, or that comes from a page of another origin, gets 403.
 
 pub mod control_plane;
+mod health;
 mod listener;
 
 use std::net::IpAddr;
@@ -22,6 +24,7 @@ use crate::gateway::Gateway;
 /// What the listener serves.
 pub fn router(gateway: &Gateway) -> Router {
     control_plane::router(Arc::new(control_plane::ControlPlane::new(gateway.clone())))
+        .merge(health::router(gateway))
         .layer(from_fn(only_from_here))
 }
 

@@ -1,6 +1,7 @@
 //! `tollgate check`: everything that is wrong with definitions, or ignored in them.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
@@ -37,7 +38,7 @@ impl Check {
         let mut loaded = load(&self.common)?;
         loaded.say_notes();
         // Compiled and thrown away: templates, patterns and functions have findings, too.
-        drop(loaded.assemble(None, None, None));
+        drop(loaded.assemble(None, None, None, Arc::default()));
         if self.common.lenient {
             loaded.diagnostics.lenient();
         }

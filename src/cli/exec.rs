@@ -34,7 +34,7 @@ impl Exec {
     ///
     /// Where there is nothing to read, no port, or the command cannot be started.
     pub(super) fn run(self) -> Result<ExitCode> {
-        start_logs(self.options.log_format);
+        let _logs = start_logs(&self.options)?;
         let runtime = runtime()?;
         let inside = runtime.enter();
         let Some(ready) = Ready::prepare(&self.options)? else {

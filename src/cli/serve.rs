@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 use super::common::LogFormat;
 use super::{Loaded, ServeOptions, load, print, routes, say, signals};
@@ -17,6 +16,8 @@ use crate::function::Functions;
 use crate::gateway::Gateway;
 use crate::limit::Limits;
 use crate::model::ApiKind;
+use crate::observe::sink::{Destination, Sink};
+use crate::observe::{Observer, Tracer, logs};
 use crate::plan::Plan;
 use crate::server::{Beside, Extras, Listeners, Options, assemble, open_limits, serve, service};
 use crate::source::{Diagnostic, Severity};
@@ -40,7 +41,7 @@ impl Serve {
     ///
     /// Where there is nothing to read, or the port cannot be had.
     pub(super) fn run(self) -> Result<ExitCode> {
-        start_logs(self.options.log_format);
+        let _logs = start_logs(&self.options)?;
         let runtime = runtime()?;
         let inside = runtime.enter();
         let Some(ready) = Ready::prepare(&self.options)? else {
@@ -70,25 +71,33 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("the machine gives no more threads; end some programs and try again")
 }
 
-/// What is logged where `RUST_LOG` says nothing. The SDK tells of each place where
-/// it finds no credentials; the gateway's own line says it once, with the remedy.
-const QUIET: &str = "warn,tollgate=info,aws_config=off,aws_credential_types=off,aws_runtime=off";
+/// Writes what is left of the log when it is dropped.
+pub(super) struct Logs(Arc<Sink>);
 
-/// Sends logs to stderr; `RUST_LOG` says which.
-pub(super) fn start_logs(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Sends logs to stderr, as much as `-v`, `-q` and `RUST_LOG` say.
+pub(super) fn start_logs(options: &ServeOptions) -> Result<Logs> {
+    let rust_log = std::env::var("RUST_LOG").ok();
+    let sink = Sink::new(Destination::Stderr);
+    sink.open()?;
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = match format {
+        .with_env_filter(logs::filter(options.verbosity(), rust_log.as_deref()))
+        .with_writer(logs::ToSink(Arc::clone(&sink)));
+    let started = match options.log_format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
         LogFormat::Pretty => {
             let colour = super::colour(&std::io::stderr());
-            logs.with_ansi(colour).with_target(false).try_init()
+            logs.with_ansi(colour).event_format(logs::Pretty).try_init()
         }
     };
     // Another subscriber is there already: an embedding program's choice stands.
     drop(started);
+    Ok(Logs(sink))
 }
 
 /// Everything that serving takes, but the port.
@@ -115,10 +124,13 @@ impl Ready {
         } else {
             Some(Arc::new(open_limits(&loaded.settings, Clock::System)?))
         };
+        let tracer = Tracer::from_environment(&|name| std::env::var(name).ok())?;
+        let observer = Arc::new(Observer::new(tracer));
         let (plan, functions) = loaded.assemble(
             options.profile.clone(),
             options.lambda_endpoint.clone(),
             limits,
+            observer,
         );
         if options.common.lenient {
             loaded.diagnostics.lenient();
@@ -162,12 +174,28 @@ impl Ready {
         admin: Option<AdminListener>,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<()> {
+        let observer = Arc::clone(&self.plan.observer);
+        observer.access_logs.open()?;
         let gateway = Gateway::new(self.plan, Clock::System);
         let beside = Beside::begin(&gateway, admin).await?;
-        let ended = serve(listeners, service(gateway), Options::default(), stop).await;
+        let options = Options {
+            metrics: Arc::clone(&observer.metrics.connections),
+            ..Options::default()
+        };
+        let stop = async {
+            let logs = &observer.access_logs;
+            // Without files to reopen a hangup ends the program, as it does any.
+            tokio::select! {
+                () = stop => {}
+                () = signals::each_hangup(|| logs.reopen()), if logs.has_files() => {}
+            }
+            observer.metrics.stop();
+        };
+        let ended = serve(listeners, service(gateway), options, stop).await;
         tracing::debug!(?ended, "stopped");
         self.functions.shutdown().await;
         beside.end().await;
+        observer.close();
         Ok(())
     }
 
@@ -258,6 +286,7 @@ impl Loaded {
         profile: Option<String>,
         lambda_endpoint: Option<String>,
         limits: Option<Arc<Limits>>,
+        observer: Arc<Observer>,
     ) -> (Plan, Functions) {
         if let Err(problem) = super::template::write_inline_code(&self.inline_code) {
             let finding = Diagnostic::error("E0003", format!("{problem:#}"));
@@ -269,6 +298,7 @@ impl Loaded {
             lambda_endpoint,
             directories,
             limits,
+            observer,
             ..Extras::default()
         };
         let (plan, functions) = assemble(&self.apis, &self.settings, extras, &mut self.diagnostics);

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -78,8 +79,12 @@ impl TestInvoke {
             ..Common::default()
         };
         let mut loaded = load(&common)?;
-        let (plan, functions) =
-            loaded.assemble(self.profile.clone(), self.lambda_endpoint.clone(), None);
+        let (plan, functions) = loaded.assemble(
+            self.profile.clone(),
+            self.lambda_endpoint.clone(),
+            None,
+            Arc::default(),
+        );
         loaded.diagnostics.sort();
         if loaded.say_findings(Severity::Warning) {
             return Ok(ExitCode::FAILURE);

@@ -13,6 +13,7 @@ pub mod query;
 pub mod request;
 pub mod rest;
 pub mod template_inputs;
+pub mod traceparent;
 
 pub use caller::Caller;
 pub use exchange::{ApiFacts, AuthorizerFacts, CanaryFacts, Exchange, PathParameter, RouteFacts};

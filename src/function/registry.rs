@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
@@ -18,6 +19,8 @@ use super::streaming::{self, Streamed};
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::FunctionArn;
 use crate::model::settings::{FunctionPlace, FunctionSettings};
+use crate::observe::Metrics;
+use crate::observe::metrics::{Called, FunctionMetrics};
 
 /// The largest event that Lambda takes for a synchronous call, and for an
 /// asynchronous one ("Lambda quotas").
@@ -33,11 +36,14 @@ pub struct FunctionsOptions {
     pub account_id: String,
     /// Folder that a function's `local:static/FOLDER` starts from.
     pub directory: PathBuf,
+    /// Counts calls, by function.
+    pub metrics: Arc<Metrics>,
 }
 
 impl FunctionsOptions {
-    fn local(&self) -> LocalOptions {
+    fn local(&self, name: &str) -> LocalOptions {
         LocalOptions {
+            metrics: self.metrics.function(name),
             region: self.aws.region.clone(),
             account_id: self.account_id.clone(),
             ..LocalOptions::default()
@@ -50,13 +56,15 @@ impl FunctionsOptions {
 pub struct Function {
     name: String,
     place: Place,
+    metrics: Arc<FunctionMetrics>,
     /// An API has asked for it.
     wanted: AtomicBool,
 }
 
 impl Function {
-    fn new(name: String, place: Place) -> Self {
+    fn new(name: String, place: Place, metrics: &Metrics) -> Self {
         Self {
+            metrics: metrics.function(&name),
             name,
             place,
             wanted: AtomicBool::new(false),
@@ -127,19 +135,42 @@ impl FunctionRef {
                 detail: format!("{} bytes, the limit is {limit}", invocation.payload.len()),
             });
         }
-        match &function.place {
-            Place::Local(local) => local.invoke(invocation).await,
-            Place::Aws { lambda, arn } => lambda.invoke(arn, invocation).await,
-            Place::Endpoint(endpoint) => endpoint.invoke(invocation).await,
-            Place::Handler(handler) => {
-                invoke_handler(&function.name, handler.as_ref(), invocation).await
+        let call = async {
+            match &function.place {
+                Place::Local(local) => local.invoke(invocation).await,
+                Place::Aws { lambda, arn } => lambda.invoke(arn, invocation).await,
+                Place::Endpoint(endpoint) => endpoint.invoke(invocation).await,
+                Place::Handler(handler) => {
+                    invoke_handler(&function.name, handler.as_ref(), invocation).await
+                }
+                Place::Missing(why) => Err(InvokeError::CannotStart {
+                    name: function.name.clone(),
+                    detail: why.clone(),
+                }),
             }
-            Place::Missing(why) => Err(InvokeError::CannotStart {
-                name: function.name.clone(),
-                detail: why.clone(),
-            }),
-        }
+        };
+        counted(&function.metrics, call).await
     }
+}
+
+/// Counts a call and how it ends.
+async fn counted(
+    metrics: &FunctionMetrics,
+    call: impl Future<Output = Result<Outcome, InvokeError>>,
+) -> Result<Outcome, InvokeError> {
+    let _running = metrics.begin();
+    let began = Instant::now();
+    let result = call.await;
+    let how = match &result {
+        Ok(outcome) if outcome.function_error.is_some() => Called::Failed,
+        Ok(_) => Called::Done,
+        Err(InvokeError::Throttled { .. }) => Called::Throttled,
+        Err(_) => Called::NotCalled,
+    };
+    let ran = result.as_ref().ok().and_then(|outcome| outcome.time);
+    let took = ran.map_or_else(|| began.elapsed(), |time| time.duration);
+    metrics.ended(how, took);
+    result
 }
 
 impl FunctionRef {
@@ -163,15 +194,17 @@ impl FunctionRef {
         match &function.place {
             Place::Local(local) => {
                 let local = Arc::clone(local);
-                streaming::run(
-                    |sink| async move { local.invoke_into(invocation, Some(sink)).await },
-                )
+                let metrics = Arc::clone(&function.metrics);
+                streaming::run(|sink| async move {
+                    counted(&metrics, local.invoke_into(invocation, Some(sink))).await
+                })
                 .await
             }
             Place::Aws { lambda, arn } => {
                 let (lambda, arn) = (Arc::clone(lambda), arn.clone());
+                let metrics = Arc::clone(&function.metrics);
                 streaming::run(|sink| async move {
-                    lambda.invoke_streaming(&arn, invocation, sink).await
+                    counted(&metrics, lambda.invoke_streaming(&arn, invocation, sink)).await
                 })
                 .await
             }
@@ -212,6 +245,7 @@ async fn invoke_handler(
         status: 200,
         payload,
         function_error: failed.then(|| "Unhandled".to_owned()),
+        time: None,
     })
 }
 
@@ -248,10 +282,13 @@ impl Functions {
                         }
                     }
                     FunctionPlace::Runtime { .. } | FunctionPlace::Command { .. } => {
-                        Place::Local(LocalFunction::new(key, settings, options.local()))
+                        Place::Local(LocalFunction::new(key, settings, options.local(&name)))
                     }
                 };
-                (key.clone(), Arc::new(Function::new(name, place)))
+                (
+                    key.clone(),
+                    Arc::new(Function::new(name, place, &options.metrics)),
+                )
             })
             .collect();
         let aws = Arc::new(AwsConfig::new(options.aws.clone()));
@@ -286,7 +323,11 @@ impl Functions {
                 lambda: Arc::clone(&self.lambda),
                 arn: arn.clone(),
             };
-            Arc::new(Function::new(arn.name.clone(), place))
+            Arc::new(Function::new(
+                arn.name.clone(),
+                place,
+                &self.options.metrics,
+            ))
         });
         function.wanted.store(true, Ordering::Relaxed);
         FunctionRef {
@@ -320,7 +361,11 @@ impl Functions {
     ) -> Result<FunctionRef, String> {
         let handler = self.handlers.find(name, directory)?;
         Ok(FunctionRef {
-            function: Arc::new(Function::new(name.to_owned(), Place::Handler(handler))),
+            function: Arc::new(Function::new(
+                name.to_owned(),
+                Place::Handler(handler),
+                &self.options.metrics,
+            )),
             qualifier: None,
         })
     }

@@ -13,6 +13,7 @@ use crate::integration::client::HttpClient;
 use crate::limit::Limits;
 use crate::model::Api;
 use crate::model::settings::Settings;
+use crate::observe::Observer;
 use crate::plan::{Compiler, Plan, compile};
 use crate::source::Diagnostics;
 use crate::store::{self, StoreError};
@@ -32,6 +33,8 @@ pub struct Extras {
     pub directories: Vec<PathBuf>,
     /// What counts from plan to plan; absent: it ends with this one.
     pub limits: Option<Arc<Limits>>,
+    /// What watches from plan to plan.
+    pub observer: Arc<Observer>,
 }
 
 /// Places the functions and compiles the plan. Starts and connects nothing.
@@ -51,6 +54,7 @@ pub fn assemble(
         },
         account_id: settings.account_id.clone(),
         directory: settings.base_directory.clone(),
+        metrics: Arc::clone(&extras.observer.metrics),
     };
     let functions = Functions::new(&settings.functions, extras.handlers, options);
     let client = HttpClient::default();
@@ -65,6 +69,7 @@ pub fn assemble(
         aws: &aws,
         limits: &limits,
         issuers: &extras.issuers,
+        observer: &extras.observer,
         directories: &extras.directories,
     };
     let plan = compile(apis, &compiler, diagnostics);

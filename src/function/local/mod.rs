@@ -43,6 +43,7 @@ use super::streaming::Sink;
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::{Clock, FunctionArn, id};
 use crate::model::settings::FunctionSettings;
+use crate::observe::metrics::FunctionMetrics;
 use pool::Pool;
 use table::Job;
 
@@ -81,6 +82,8 @@ pub struct LocalOptions {
     pub idle_timeout: Duration,
     /// The time in deadlines and messages.
     pub clock: Clock,
+    /// Counts cold starts.
+    pub metrics: Arc<FunctionMetrics>,
 }
 
 impl Default for LocalOptions {
@@ -96,6 +99,7 @@ impl Default for LocalOptions {
             // Lambda keeps an idle environment for some minutes and does not say how many.
             idle_timeout: Duration::from_secs(5 * 60),
             clock: Clock::System,
+            metrics: Arc::default(),
         }
     }
 }
@@ -189,6 +193,7 @@ impl LocalFunction {
             status,
             payload: Bytes::new(),
             function_error: None,
+            time: None,
         };
         if invocation.invocation_type == InvocationType::DryRun {
             return Ok(done(204));

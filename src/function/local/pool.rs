@@ -28,6 +28,7 @@ use super::table::{Delivery, Entry, Job, Life, Phase, ProcessId, Table};
 use super::{Function, failure, process};
 use crate::function::streaming::Sink;
 use crate::function::{InvokeError, Outcome};
+use crate::observe::watch::FunctionTime;
 
 /// Calls of one function at once when it has no reserved concurrency; the
 /// account's. "Lambda quotas": concurrent executions 1,000.
@@ -249,7 +250,9 @@ impl Pool {
         match &mut entry.phase {
             Phase::Starting { until, bound: job } => {
                 bound = job.take().map(|job| (job, *until));
-                entry.init = Some(now.duration_since(entry.started));
+                let init = now.duration_since(entry.started);
+                self.function.options.metrics.cold_start(init);
+                entry.init = Some(init);
             }
             Phase::Returning { .. } => {}
             Phase::Idle { .. } | Phase::Running { .. } | Phase::Failed { .. } => {
@@ -302,7 +305,7 @@ impl Pool {
     }
 
     /// Process `id` answers `request_id`; false when it does not owe that (any more).
-    pub(super) fn complete(&self, id: ProcessId, request_id: &str, outcome: Outcome) -> bool {
+    pub(super) fn complete(&self, id: ProcessId, request_id: &str, mut outcome: Outcome) -> bool {
         let now = Instant::now();
         let mut table = self.lock();
         let Some(entry) = table.entries.get_mut(&id) else {
@@ -325,6 +328,10 @@ impl Pool {
         drop(table);
         if let Phase::Running { job, began, .. } = phase {
             let report = self.report(&job, now - began, init, process, &outcome);
+            outcome.time = Some(FunctionTime {
+                duration: now - began,
+                init,
+            });
             if let Some(reply) = job.reply {
                 // A caller that has left does not wait for it.
                 let _ = reply.send(Ok(outcome));
