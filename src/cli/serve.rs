@@ -156,6 +156,7 @@ impl Ready {
             }
             return Ok(None);
         }
+        plan.observer.access_logs.open()?;
         Ok(Some(Self {
             loaded,
             plan,
@@ -175,7 +176,6 @@ impl Ready {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<()> {
         let observer = Arc::clone(&self.plan.observer);
-        observer.access_logs.open()?;
         let gateway = Gateway::new(self.plan, Clock::System);
         let beside = Beside::begin(&gateway, admin).await?;
         let options = Options {

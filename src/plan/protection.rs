@@ -67,7 +67,7 @@ pub enum RouteAuthorizer {
 /// Everything that protects routes of one API.
 pub(super) struct Protections {
     authorizers: IndexMap<String, (Result<RouteAuthorizer, String>, Watched)>,
-    signatures: Watched,
+    signatures: Option<Watched>,
     users: Result<Arc<IamUsers>, String>,
     resource_policy: Result<Option<Arc<ResourcePolicy>>, String>,
 }
@@ -132,6 +132,8 @@ impl Protections {
                 }
             },
         };
+        let is_signed = |route: &Route| matches!(route.authorization, Authorization::Iam(_));
+        let signed = api.routes.iter().any(is_signed);
         let users = compiler.settings.iam_users.as_deref().unwrap_or_default();
         let users = IamUsers::new(users).map(Arc::new).map_err(|wrong| {
             for (span, why) in wrong {
@@ -147,7 +149,7 @@ impl Protections {
         });
         Self {
             authorizers,
-            signatures: watched("AWS_IAM"),
+            signatures: signed.then(|| watched("AWS_IAM")),
             users,
             resource_policy,
         }
@@ -159,7 +161,7 @@ impl Protections {
         let authorizer = match &route.authorization {
             Authorization::None => RouteAuthorizer::Open,
             Authorization::Iam(_) => {
-                watched = Some(self.signatures.clone());
+                watched.clone_from(&self.signatures);
                 RouteAuthorizer::Iam(self.users.clone()?)
             }
             Authorization::Authorizer { name, scopes, .. } => {
