@@ -34,7 +34,8 @@ impl Exec {
     ///
     /// Where there is nothing to read, no port, or the command cannot be started.
     pub(super) fn run(self) -> Result<ExitCode> {
-        let _logs = start_logs(&self.options)?;
+        // The command's own output is what is looked at.
+        let _logs = start_logs(&self.options, -1)?;
         let runtime = runtime()?;
         let inside = runtime.enter();
         let Some(ready) = Ready::prepare(&self.options)? else {

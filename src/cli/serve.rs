@@ -41,7 +41,7 @@ impl Serve {
     ///
     /// Where there is nothing to read, or the port cannot be had.
     pub(super) fn run(self) -> Result<ExitCode> {
-        let _logs = start_logs(&self.options)?;
+        let _logs = start_logs(&self.options, 0)?;
         let runtime = runtime()?;
         let inside = runtime.enter();
         let Some(ready) = Ready::prepare(&self.options)? else {
@@ -80,13 +80,18 @@ impl Drop for Logs {
     }
 }
 
-/// Sends logs to stderr, as much as `-v`, `-q` and `RUST_LOG` say.
-pub(super) fn start_logs(options: &ServeOptions) -> Result<Logs> {
-    let rust_log = std::env::var("RUST_LOG").ok();
+/// Sends logs to stderr, as much as `-v`, `-q` and `RUST_LOG` say; `usual` where none
+/// of them says anything, counted as `-v` is.
+pub(super) fn start_logs(options: &ServeOptions, usual: i16) -> Result<Logs> {
+    let rust_log = std::env::var("RUST_LOG").ok().filter(|log| !log.is_empty());
+    let verbosity = match (options.verbosity(), &rust_log) {
+        (0, Some(_)) => 0,
+        (asked, _) => asked + usual,
+    };
     let sink = Sink::new(Destination::Stderr);
     sink.open()?;
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(logs::filter(options.verbosity(), rust_log.as_deref()))
+        .with_env_filter(logs::filter(verbosity, rust_log.as_deref()))
         .with_writer(logs::ToSink(Arc::clone(&sink)));
     let started = match options.log_format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),

@@ -456,4 +456,32 @@ mod tests {
 
         assert_eq!(line, b"l=12 t=3\n");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_format_is_its_pieces(text in "(\\$context\\.|[a-z.$\\[\\]'\"é ]){0,30}") {
+            let whole: usize = pieces(&text)
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Text(text) => text.len(),
+                    Piece::Variable(Variable::Named(name)) => "$context.".len() + name.len(),
+                    Piece::Variable(_) => 0,
+                })
+                .sum();
+            proptest::prop_assert!(whole <= text.len());
+        }
+
+        #[test]
+        fn any_value_stays_in_its_string(value in ".*") {
+            let mut line = Line::default();
+            line.text("\"");
+            line.value(Some(&value), Escape::Json);
+            line.text("\"");
+            let line = line.end(0, Duration::ZERO);
+            proptest::prop_assert_eq!(memchr::memchr(b'\n', &line), Some(line.len() - 1));
+            let read: String = serde_json::from_slice(&line).unwrap();
+            let expected = if value.is_empty() { "-" } else { &value };
+            proptest::prop_assert_eq!(read, expected);
+        }
+    }
 }

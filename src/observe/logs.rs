@@ -28,7 +28,7 @@ const OTHERS: &str = "aws_config=off,aws_credential_types=off,aws_runtime=off";
 
 /// Which lines are logged: `-v` and `-q` over `RUST_LOG` over one line a request.
 ///
-/// `verbosity` is how often `-v` was given, less how often `-q` was.
+/// `verbosity` is how often `-v` was given, less how often `-q` was; `RUST_LOG` counts at 0.
 pub fn filter(verbosity: i16, rust_log: Option<&str>) -> EnvFilter {
     let own = match (verbosity, rust_log) {
         (0, Some(text)) if !text.is_empty() => {

@@ -227,4 +227,18 @@ mod tests {
         let sampled = ids.filter(|id| tenth.samples(*id, None)).count();
         assert!((900..1100).contains(&sampled), "{sampled}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_a_context_or_none(text in ".*", hex in "[0-9a-f-]{0,60}") {
+            for text in [text, format!("00-{hex}"), format!("Root=1-{hex};Parent={hex}")] {
+                if let Some(context) = TraceContext::of_w3c(&text) {
+                    proptest::prop_assert_eq!(TraceContext::of_w3c(&context.w3c()), Some(context));
+                }
+                if let Some(context) = TraceContext::of_xray(&text) {
+                    proptest::prop_assert_eq!(TraceContext::of_xray(&context.xray(None)), Some(context));
+                }
+            }
+        }
+    }
 }
