@@ -205,7 +205,7 @@ impl Out {
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush(&self) -> io::Result<()> {
         match self {
             Self::Stdout => io::stdout().lock().flush(),
             Self::Stderr | Self::File(_) => Ok(()),
