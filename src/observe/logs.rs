@@ -1,7 +1,7 @@
 //! How the gateway's log looks, and how much of it there is.
 //!
 //! One line a request, under the target [`REQUEST`]; what the client is not told
-//! of a refusal stands there too. Lines are written by a [`Sink`](super::sink::Sink),
+//! of a refusal stands there too. Lines are written by a [`Sink`],
 //! so that whoever reads them slowly does not hold up requests.
 
 use std::fmt::{self, Write as _};
