@@ -14,6 +14,8 @@ pub mod model;
 
 pub mod language;
 
+pub mod observe;
+
 pub mod store;
 
 pub mod definition;

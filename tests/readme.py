@@ -13,7 +13,8 @@ comment above it, and stays until the next such comment:
     <!-- backend -->                                fixtures/backend.py as well
     <!-- not run -->                                only to read (this one block)
 
-The gateway runs on a free port; `3000` in the text is exchanged both ways, and
+The gateway runs on a free port; `3000` in the text is exchanged both ways, `3001` in
+commands for the control plane's, and
 `cargo run --release --` and `tollgate` are the release build. A command that
 itself serves is ended once it takes connections: what it printed is its output.
 """
@@ -105,7 +106,9 @@ class Scene:
     def run(self, command):
         command = command.replace("cargo run --release --", "tollgate")
         if self.gateway:
+            admin = re.search(r'"admin":"http://[^"]*:(\d+)"', self.gateway.log())
             command = re.sub(r"\b3000\b", str(self.gateway.port), command)
+            command = re.sub(r"\b3001\b", admin[1] if admin else "3001", command)
         port = self.gateway.port if self.gateway else 3000
         serves = command.startswith("tollgate serve ")
         if serves:

@@ -1,11 +1,12 @@
 //! The listener for those who run the gateway: AWS's control plane for API keys and
-//! usage plans, and Lambda's API for the functions that run here.
+//! usage plans, Lambda's API for the functions that run here, and what monitors ask.
 //!
 //! It listens on loopback alone and asks for no credentials, so it answers
 //! nobody whom a web page could have sent: a request whose `Host` is no loopback
 //! name, or that comes from a page of another origin, gets 403.
 
 pub mod control_plane;
+mod health;
 pub mod lambda;
 mod listener;
 
@@ -25,6 +26,7 @@ use crate::gateway::Gateway;
 pub fn router(gateway: &Gateway) -> Router {
     control_plane::router(Arc::new(control_plane::ControlPlane::new(gateway.clone())))
         .merge(lambda::router(gateway.clone()))
+        .merge(health::router(gateway))
         .layer(from_fn(only_from_here))
 }
 

@@ -31,6 +31,11 @@ impl ResourcePolicy {
         Ok(Self { policy })
     }
 
+    /// The statement that denies a request, counted from 1, if one does: for the operator.
+    pub fn denied_by(&self, ask: &Ask<'_>) -> Option<usize> {
+        self.policy.denied_by(ask)
+    }
+
     /// What it says of a request.
     pub fn decide(&self, ask: &Ask<'_>) -> Decision {
         self.policy.decide(ask)

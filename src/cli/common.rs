@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
+use clap::{ArgAction, ArgMatches, Args, ValueEnum, parser::ValueSource};
 
 use super::debug::DebugTarget;
 use crate::admin::AdminPort;
@@ -150,6 +150,14 @@ pub struct ServeOptions {
     #[arg(long, env = "TOLLGATE_STRICT_AWS")]
     pub strict_aws: bool,
 
+    /// Log more: -v tells of each step, -vv of everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Log less: -q leaves out requests that went well, -qq all but errors
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "verbose")]
+    pub quiet: u8,
+
     /// How logs look
     #[arg(long, value_enum, value_name = "FORMAT", env = "TOLLGATE_LOG_FORMAT", default_value_t = LogFormat::Pretty)]
     pub log_format: LogFormat,
@@ -170,6 +178,11 @@ impl ServeOptions {
             (false, Some(watch)) => watch,
             (false, None) => std::io::stdout().is_terminal() || std::io::stderr().is_terminal(),
         }
+    }
+
+    /// How often `-v` was given, less how often `-q` was.
+    pub fn verbosity(&self) -> i16 {
+        i16::from(self.verbose) - i16::from(self.quiet)
     }
 
     /// The control plane's port beside a gateway at `port`: flag over configuration over default.

@@ -18,6 +18,8 @@ use crate::event::{
     ApiFacts, Exchange, PathParameter, ReceivedRequest, RouteFacts, Scheme, authorizer, http, rest,
 };
 use crate::model::ApiKind;
+use crate::observe::Metrics;
+use crate::observe::metrics::RouteLabels;
 use crate::plan::Router;
 
 /// Print the event that a function would get for a request
@@ -220,6 +222,8 @@ impl Event {
             resource_id: id,
             resource_path: resource.to_owned(),
             route_key: key,
+            backend: String::new(),
+            metrics: Metrics::default().route(RouteLabels::default()),
         }
     }
 

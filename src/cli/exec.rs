@@ -36,7 +36,8 @@ impl Exec {
     pub(super) fn run(mut self) -> Result<ExitCode> {
         // A test run is not to change under way, unless that is asked for.
         self.options.no_watch |= self.options.watch.is_none();
-        start_logs(self.options.log_format);
+        // The command's own output is what is looked at.
+        let _logs = start_logs(self.options.log_format, self.options.verbosity(), -1)?;
         let runtime = runtime()?;
         let inside = runtime.enter();
         let Some(ready) = Ready::prepare(&self.options)? else {

@@ -51,7 +51,7 @@ impl Invoke {
     ///
     /// Where there is nothing to read, no such function, or it cannot be called.
     pub(super) fn run(mut self) -> Result<ExitCode> {
-        start_logs(LogFormat::Pretty);
+        let _logs = start_logs(LogFormat::Pretty, 0, 0)?;
         self.common.only_functions = true;
         let payload = self.payload()?;
         let client_context = self.client_context()?;

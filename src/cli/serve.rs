@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use clap::Args;
 use indexmap::IndexMap;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 use super::common::LogFormat;
 use super::debug;
@@ -19,6 +18,8 @@ use crate::base::Clock;
 use crate::function::Functions;
 use crate::gateway::Gateway;
 use crate::model::ApiKind;
+use crate::observe::sink::{Destination, Sink};
+use crate::observe::{Observer, Tracer, logs};
 use crate::plan::Plan;
 use crate::server::watch::Watcher;
 use crate::server::{Beside, Extras, Listeners, Options, assemble, open_limits, serve, service};
@@ -43,7 +44,7 @@ impl Serve {
     ///
     /// Where there is nothing to read, or the port cannot be had.
     pub(super) fn run(self) -> Result<ExitCode> {
-        start_logs(self.options.log_format);
+        let _logs = start_logs(self.options.log_format, self.options.verbosity(), 0)?;
         let runtime = runtime()?;
         let inside = runtime.enter();
         let Some(ready) = Ready::prepare(&self.options)? else {
@@ -73,25 +74,38 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("the machine gives no more threads; end some programs and try again")
 }
 
-/// What is logged where `RUST_LOG` says nothing. The SDK tells of each place where
-/// it finds no credentials; the gateway's own line says it once, with the remedy.
-const QUIET: &str = "warn,tollgate=info,aws_config=off,aws_credential_types=off,aws_runtime=off";
+/// Writes what is left of the log when it is dropped.
+pub(super) struct Logs(Arc<Sink>);
 
-/// Sends logs to stderr; `RUST_LOG` says which.
-pub(super) fn start_logs(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Sends logs to stderr, as much as `-v`, `-q` and `RUST_LOG` say; `usual` where none
+/// of them says anything, counted as `-v` is.
+pub(super) fn start_logs(format: LogFormat, asked: i16, usual: i16) -> Result<Logs> {
+    let rust_log = std::env::var("RUST_LOG").ok().filter(|log| !log.is_empty());
+    let verbosity = match (asked, &rust_log) {
+        (0, Some(_)) => 0,
+        (asked, _) => asked + usual,
+    };
+    let sink = Sink::new(Destination::Stderr);
+    sink.open()?;
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_env_filter(logs::filter(verbosity, rust_log.as_deref()))
+        .with_writer(logs::ToSink(Arc::clone(&sink)));
     let started = match format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
         LogFormat::Pretty => {
             let colour = super::colour(&std::io::stderr());
-            logs.with_ansi(colour).with_target(false).try_init()
+            logs.with_ansi(colour).event_format(logs::Pretty).try_init()
         }
     };
     // Another subscriber is there already: an embedding program's choice stands.
     drop(started);
+    Ok(Logs(sink))
 }
 
 /// Everything that serving takes, but the port.
@@ -120,6 +134,7 @@ impl Ready {
         } else {
             Some(Arc::new(open_limits(&loaded.settings, Clock::System)?))
         };
+        let tracer = Tracer::from_environment(&|name| std::env::var(name).ok())?;
         let extras = Extras {
             profile: options.profile.clone(),
             lambda_endpoint: options.lambda_endpoint.clone(),
@@ -128,6 +143,7 @@ impl Ready {
                 true => IndexMap::new(),
                 false => debug::debuggers(options, &loaded)?,
             },
+            observer: Arc::new(Observer::new(tracer)),
             ..Extras::default()
         };
         let (plan, _) = loaded.assemble(Extras {
@@ -158,6 +174,7 @@ impl Ready {
             }
             return Ok(None);
         }
+        plan.observer.access_logs.open()?;
         Ok(Some(Self {
             options: options.clone(),
             watcher: begin_watching(options, &loaded),
@@ -178,6 +195,7 @@ impl Ready {
         admin: Option<AdminListener>,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<()> {
+        let observer = Arc::clone(&self.plan.observer);
         let gateway = Gateway::new(self.plan, Clock::System);
         let beside = Beside::begin(&gateway, admin).await?;
         for line in debug::lines(&self.extras.debuggers) {
@@ -195,17 +213,25 @@ impl Ready {
             self.watcher,
         );
         let reloading = tokio::spawn(reloader.run());
-        let ended = serve(
-            listeners,
-            service(gateway.clone()),
-            Options::default(),
-            stop,
-        )
-        .await;
+        let options = Options {
+            metrics: Arc::clone(&observer.metrics.connections),
+            ..Options::default()
+        };
+        let stop = async {
+            let logs = &observer.access_logs;
+            // Without files to reopen a hangup ends the program, as it does any.
+            tokio::select! {
+                () = stop => {}
+                () = signals::each_hangup(|| logs.reopen()), if logs.has_files() => {}
+            }
+            observer.metrics.stop();
+        };
+        let ended = serve(listeners, service(gateway.clone()), options, stop).await;
         tracing::debug!(?ended, "stopped");
         reloading.abort();
         gateway.plan().functions.shutdown().await;
         beside.end().await;
+        observer.close();
         Ok(())
     }
 

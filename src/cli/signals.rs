@@ -1,4 +1,8 @@
-//! The signals that end the program. What only Unix has stands here.
+//! The signals that end the program, and the one that reopens files. What only Unix
+//! has stands here.
+
+#[cfg(unix)]
+use std::io::IsTerminal;
 
 /// Waits for Ctrl-C or SIGTERM.
 pub(super) async fn stop_asked() {
@@ -65,6 +69,23 @@ impl Hangups {
         }
         std::future::pending().await
     }
+}
+
+/// Does something at each SIGHUP. Ends when that came because the terminal was closed.
+pub(super) async fn each_hangup(mut act: impl FnMut()) {
+    #[cfg(unix)]
+    if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        let had_terminal = std::io::stderr().is_terminal();
+        while signal.recv().await.is_some() {
+            if had_terminal && !std::io::stderr().is_terminal() {
+                return;
+            }
+            act();
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = act;
+    std::future::pending().await
 }
 
 /// Asks a child to end.

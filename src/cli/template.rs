@@ -192,8 +192,11 @@ fn override_stage(stage: &mut Stage, configured: &Stage) {
     throttle.rate_limit = rate_limit.or(throttle.rate_limit);
     throttle.burst_limit = burst_limit.or(throttle.burst_limit);
     stage.cache_cluster_enabled |= cache_cluster_enabled;
-    if access_log.is_some() {
-        stage.access_log.clone_from(access_log);
+    if let Some(configured) = access_log {
+        let of_template = stage.access_log.take().and_then(|log| log.format);
+        let mut log = configured.clone();
+        log.format = log.format.or(of_template);
+        stage.access_log = Some(log);
     }
     if canary.is_some() {
         stage.canary.clone_from(canary);

@@ -492,12 +492,11 @@ impl Reader<'_> {
         let destination = get(fields, "destination")
             .and_then(|node| values::text(node, "`destination`", self.findings))
             .map_or_else(|| "stdout".to_owned(), |text| text.value);
-        let Some(format) = get(fields, "format") else {
-            self.error("E0805", node.span, "`accessLogSettings` has no `format`");
-            return None;
+        let format = match get(fields, "format") {
+            Some(format) => Some(values::text(format, "`format`", self.findings)?.value),
+            None => None,
         };
-        let format = values::text(format, "`format`", self.findings)?;
-        let destination = if destination == "stdout" {
+        let destination = if destination == "stdout" || destination.starts_with("arn:") {
             destination
         } else {
             self.settings
@@ -508,7 +507,8 @@ impl Reader<'_> {
         };
         Some(AccessLog {
             destination,
-            format: format.value,
+            format,
+            span: node.span,
         })
     }
 

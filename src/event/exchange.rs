@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -15,6 +15,8 @@ use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
 use crate::base::{Body, id};
 use crate::model::ApiKind;
+use crate::observe::Watch;
+use crate::observe::metrics::RouteMetrics;
 
 /// What is the same for every request of an API and stage.
 #[derive(Clone, Debug)]
@@ -59,6 +61,10 @@ pub struct RouteFacts {
     pub resource_path: String,
     /// `GET /pets/{id}`, `ANY /{proxy+}`, `$default`.
     pub route_key: String,
+    /// What its integration is called in logs and traces: `lambda orders`.
+    pub backend: String,
+    /// Counts its requests.
+    pub metrics: Arc<RouteMetrics>,
 }
 
 /// A variable of the route's path.
@@ -104,6 +110,8 @@ pub struct Exchange<'p> {
     pub extended_request_id: String,
     /// The `X-Amzn-Trace-Id` that goes on to the backend.
     pub trace_id: String,
+    /// The `traceparent` that goes on to the backend instead of the client's, while the gateway traces.
+    pub traceparent: Option<String>,
     /// When it was received, since 1970.
     pub received: Duration,
     /// The id and value of the API key that the request named, once it was accepted.
@@ -116,6 +124,8 @@ pub struct Exchange<'p> {
     pub authorizer: AuthorizerFacts,
     /// What happens to it, step by step, where that is logged.
     pub log: ExecutionLog,
+    /// Times and outcomes, for access logs, metrics and traces.
+    pub watch: Watch,
     query: OnceLock<Query>,
 }
 
@@ -154,12 +164,14 @@ impl<'p> Exchange<'p> {
             request_id,
             extended_request_id,
             trace_id,
+            traceparent: None,
             received,
             api_key: None,
             caller: Caller::Anonymous,
             usage_identifier_key: None,
             authorizer: AuthorizerFacts::default(),
             log: ExecutionLog::default(),
+            watch: Watch::default(),
             query: OnceLock::new(),
         }
     }
@@ -195,6 +207,7 @@ impl<'p> Exchange<'p> {
             request_id: self.request_id.clone(),
             extended_request_id: self.extended_request_id.clone(),
             trace_id: self.trace_id.clone(),
+            traceparent: self.traceparent.clone(),
             received: self.received,
             api_key: self.api_key.clone(),
             caller: self.caller.clone(),
@@ -202,6 +215,7 @@ impl<'p> Exchange<'p> {
             authorizer: self.authorizer.clone(),
             // Only REST APIs have execution logs.
             log: ExecutionLog::default(),
+            watch: Watch::default(),
             query: OnceLock::new(),
         }
     }

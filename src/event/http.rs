@@ -142,6 +142,7 @@ pub(super) fn event_headers<'e>(
         "x-forwarded-proto",
         Cow::Borrowed(exchange.forwarded_proto()),
     );
+    super::traceparent::put_into_event(&mut headers, exchange);
     headers
 }
 

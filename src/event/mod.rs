@@ -13,6 +13,7 @@ pub mod query;
 pub mod request;
 pub mod rest;
 pub mod template_inputs;
+pub mod traceparent;
 pub mod websocket;
 
 pub use caller::Caller;

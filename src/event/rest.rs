@@ -92,6 +92,7 @@ pub fn event_headers<'e>(exchange: &'e Exchange<'_>) -> IndexMap<Cow<'e, str>, V
         "X-Forwarded-Proto",
         Cow::Borrowed(exchange.forwarded_proto()),
     );
+    super::traceparent::put_into_event(&mut headers, exchange);
     headers
 }
 

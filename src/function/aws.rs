@@ -70,6 +70,7 @@ impl AwsLambda {
                     .unwrap_or_default()
                     .into(),
                 function_error: output.function_error,
+                time: None,
             }),
             Err(error) => Err(self.invoke_error(&arn.name, error)),
         }
@@ -113,6 +114,7 @@ impl AwsLambda {
             status: 200,
             payload: Bytes::new(),
             function_error: None,
+            time: None,
         };
         loop {
             match events.recv().await {

@@ -163,6 +163,7 @@ impl EndpointFunction {
                 status,
                 payload,
                 function_error,
+                time: None,
             });
         }
         let detail = serde_json::from_slice::<serde_json::Value>(&payload)

@@ -100,6 +100,7 @@ fn event(message: &Message) -> Result<Option<Event>, String> {
                     Bytes::new()
                 },
                 function_error: code.map(str::to_owned),
+                time: None,
             }))
         }
         // What a later version of the API adds.

@@ -17,6 +17,8 @@ pub mod streaming;
 
 use bytes::Bytes;
 
+use crate::observe::watch::FunctionTime;
+
 pub use registry::{Function, FunctionRef, Functions, FunctionsOptions};
 pub use streaming::{Opened, Streamed};
 
@@ -56,6 +58,8 @@ pub struct Outcome {
     pub payload: Bytes,
     /// `Unhandled` or `Handled`: the function failed.
     pub function_error: Option<String>,
+    /// How long it ran, where the one who ran it says so.
+    pub time: Option<FunctionTime>,
 }
 
 /// Why a function could not be called at all.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
@@ -21,6 +21,8 @@ use super::streaming::{self, Opened, Streamed};
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::{FunctionArn, id};
 use crate::model::settings::{FunctionPlace, FunctionSettings};
+use crate::observe::Metrics;
+use crate::observe::metrics::{Called, FunctionMetrics};
 
 /// The largest event that Lambda takes for a synchronous call, and for an
 /// asynchronous one ("Lambda quotas").
@@ -42,11 +44,14 @@ pub struct FunctionsOptions {
     pub logical_ids: IndexMap<String, String>,
     /// By key: the local functions that run under a debugger.
     pub debuggers: IndexMap<String, Debugger>,
+    /// Counts calls, by function.
+    pub metrics: Arc<Metrics>,
 }
 
 impl FunctionsOptions {
-    fn local(&self) -> LocalOptions {
+    fn local(&self, name: &str) -> LocalOptions {
         LocalOptions {
+            metrics: self.metrics.function(name),
             region: self.aws.region.clone(),
             account_id: self.account_id.clone(),
             lambda_endpoint: self.lambda_endpoint.clone().unwrap_or_default(),
@@ -64,7 +69,7 @@ impl FunctionsOptions {
         key: &str,
         settings: &'s FunctionSettings,
     ) -> (Cow<'s, FunctionSettings>, LocalOptions) {
-        let options = self.local();
+        let options = self.local(key);
         let Some(debugger) = self.debuggers.get(key) else {
             return (Cow::Borrowed(settings), options);
         };
@@ -88,13 +93,15 @@ pub struct Function {
     place: Place,
     /// What the configuration or the template says of it.
     settings: Option<FunctionSettings>,
+    metrics: Arc<FunctionMetrics>,
     /// An API has asked for it.
     wanted: AtomicBool,
 }
 
 impl Function {
-    fn new(name: String, place: Place) -> Self {
+    fn new(name: String, place: Place, metrics: &Metrics) -> Self {
         Self {
+            metrics: metrics.function(&name),
             name,
             place,
             settings: None,
@@ -203,23 +210,46 @@ impl FunctionRef {
                 detail: format!("{} bytes, the limit is {limit}", invocation.payload.len()),
             });
         }
-        match &function.place {
-            Place::Local(local) => {
-                let local = local.current();
-                local.invoke_as(self.next_id(), invocation, None).await
+        let call = async {
+            match &function.place {
+                Place::Local(local) => {
+                    let local = local.current();
+                    local.invoke_as(self.next_id(), invocation, None).await
+                }
+                // The SDK's future has 12 KB, which every request of every route would have room for.
+                Place::Aws { lambda, arn } => Box::pin(lambda.invoke(arn, invocation)).await,
+                Place::Endpoint(endpoint) => Box::pin(endpoint.invoke(invocation)).await,
+                Place::Handler(handler) => {
+                    invoke_handler(&function.name, handler.as_ref(), invocation).await
+                }
+                Place::Missing(why) => Err(InvokeError::CannotStart {
+                    name: function.name.clone(),
+                    detail: why.clone(),
+                }),
             }
-            // The SDK's future has 12 KB, which every request of every route would have room for.
-            Place::Aws { lambda, arn } => Box::pin(lambda.invoke(arn, invocation)).await,
-            Place::Endpoint(endpoint) => Box::pin(endpoint.invoke(invocation)).await,
-            Place::Handler(handler) => {
-                invoke_handler(&function.name, handler.as_ref(), invocation).await
-            }
-            Place::Missing(why) => Err(InvokeError::CannotStart {
-                name: function.name.clone(),
-                detail: why.clone(),
-            }),
-        }
+        };
+        counted(&function.metrics, call).await
     }
+}
+
+/// Counts a call and how it ends.
+async fn counted(
+    metrics: &FunctionMetrics,
+    call: impl Future<Output = Result<Outcome, InvokeError>>,
+) -> Result<Outcome, InvokeError> {
+    let _running = metrics.begin();
+    let began = Instant::now();
+    let result = call.await;
+    let how = match &result {
+        Ok(outcome) if outcome.function_error.is_some() => Called::Failed,
+        Ok(_) => Called::Done,
+        Err(InvokeError::Throttled { .. }) => Called::Throttled,
+        Err(_) => Called::NotCalled,
+    };
+    let ran = result.as_ref().ok().and_then(|outcome| outcome.time);
+    let took = ran.map_or_else(|| began.elapsed(), |time| time.duration);
+    metrics.ended(how, took);
+    result
 }
 
 impl FunctionRef {
@@ -255,15 +285,17 @@ impl FunctionRef {
             Place::Local(local) => {
                 let local = local.current();
                 let id = self.next_id();
-                streaming::run(
-                    |sink| async move { local.invoke_as(id, invocation, Some(sink)).await },
-                )
+                let metrics = Arc::clone(&function.metrics);
+                streaming::run(|sink| async move {
+                    counted(&metrics, local.invoke_as(id, invocation, Some(sink))).await
+                })
                 .await
             }
             Place::Aws { lambda, arn } => {
                 let (lambda, arn) = (Arc::clone(lambda), arn.clone());
+                let metrics = Arc::clone(&function.metrics);
                 streaming::run(|sink| async move {
-                    lambda.invoke_streaming(&arn, invocation, sink).await
+                    counted(&metrics, lambda.invoke_streaming(&arn, invocation, sink)).await
                 })
                 .await
             }
@@ -311,6 +343,7 @@ async fn invoke_handler(
         status: 200,
         payload,
         function_error: failed.then(|| "Unhandled".to_owned()),
+        time: None,
     })
 }
 
@@ -378,7 +411,7 @@ impl Functions {
                         }))
                     }
                 };
-                let mut function = Function::new(name, place);
+                let mut function = Function::new(name, place, &options.metrics);
                 function.settings = Some(settings.clone());
                 (key.clone(), Arc::new(function))
             })
@@ -422,7 +455,11 @@ impl Functions {
                 lambda: Arc::clone(&self.lambda),
                 arn: arn.clone(),
             };
-            Arc::new(Function::new(arn.name.clone(), place))
+            Arc::new(Function::new(
+                arn.name.clone(),
+                place,
+                &self.options.metrics,
+            ))
         });
         function.wanted.store(true, Ordering::Relaxed);
         FunctionRef {
@@ -457,7 +494,11 @@ impl Functions {
     ) -> Result<FunctionRef, String> {
         let handler = self.handlers.find(name, directory)?;
         Ok(FunctionRef {
-            function: Arc::new(Function::new(name.to_owned(), Place::Handler(handler))),
+            function: Arc::new(Function::new(
+                name.to_owned(),
+                Place::Handler(handler),
+                &self.options.metrics,
+            )),
             qualifier: None,
             request_id: None,
         })

@@ -151,6 +151,7 @@ mod tests {
             status: 200,
             payload: payload.into(),
             function_error: error.map(str::to_owned),
+            time: None,
         }
     }
 

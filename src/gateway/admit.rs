@@ -6,6 +6,7 @@ use super::rejection::Rejection;
 use crate::event::Exchange;
 use crate::limit::Limits;
 use crate::model::ApiKeySource;
+use crate::observe::watch::Phase;
 use crate::plan::RoutePlan;
 
 /// Lets a request pass, or not.
@@ -14,6 +15,7 @@ pub(super) async fn admit(
     route: &RoutePlan,
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Rejection> {
+    exchange.watch.enter(Phase::Throttle);
     if route.tolls.api_key_required {
         find_api_key(limits, route, exchange)?;
     }

@@ -25,6 +25,8 @@ use crate::event::{Caller, Exchange};
 use crate::integration::bounded_body::{PAYLOAD_LIMIT, read_whole};
 use crate::integration::{IntegrationError, body_error};
 use crate::model::ApiKind;
+use crate::observe::metrics;
+use crate::observe::watch::Phase;
 use crate::plan::{Protection, RouteAuthorizer, RoutePlan};
 
 /// Lets the caller pass, and notes in the exchange who it is.
@@ -39,7 +41,17 @@ pub(super) async fn authorize(
         Ok(protection) => protection,
         Err(reason) => return Err(Rejection::Closed(reason.clone())),
     };
+    if protection.watched.is_some() {
+        exchange.watch.enter(Phase::Authorizer);
+    }
     let asked = ask_authorizer(protection, exchange, body).await;
+    if let Some(watched) = &protection.watched {
+        watched.metrics.decided(verdict(&asked));
+        if let Err(rejection) = &asked {
+            let why = || format!("authorizer `{}`: {rejection}", watched.name);
+            exchange.watch.refused(why);
+        }
+    }
     if !matches!(protection.authorizer, RouteAuthorizer::Open) {
         let status = match &asked {
             Ok(_) => 200,
@@ -52,6 +64,20 @@ pub(super) async fn authorize(
         execution_log::authorizer_ends(exchange, asked.as_ref().map(|_| ()));
     }
     asked
+}
+
+/// What the authorizer's counts call the outcome.
+fn verdict(asked: &Result<Body, Rejection>) -> metrics::Verdict {
+    match asked {
+        Ok(_) => metrics::Verdict::Allow,
+        Err(Rejection::AccessDenied(_) | Rejection::InsufficientScope { .. }) => {
+            metrics::Verdict::Deny
+        }
+        Err(Rejection::Unauthorized { .. } | Rejection::Signature(_)) => {
+            metrics::Verdict::Unauthorized
+        }
+        Err(_) => metrics::Verdict::Error,
+    }
 }
 
 async fn ask_authorizer(
@@ -87,7 +113,7 @@ async fn ask_authorizer(
             Ok(body)
         }
         RouteAuthorizer::Lambda(lambda) => {
-            lambda_authorizer(lambda, policy, exchange).await?;
+            lambda_authorizer(lambda, protection, exchange).await?;
             Ok(body)
         }
         RouteAuthorizer::Iam(users) => signature(users, policy, exchange, body).await,
@@ -98,18 +124,32 @@ async fn ask_authorizer(
 fn on_its_own(policy: &ResourcePolicy, exchange: &Exchange<'_>) -> Result<(), Rejection> {
     match asked(exchange, None, |ask| policy.decide(ask)) {
         Decision::Allow => Ok(()),
-        decision => Err(not_authorized(exchange, None, decision)),
+        decision => {
+            policy_refused(policy, exchange, None);
+            Err(not_authorized(exchange, None, decision))
+        }
     }
+}
+
+/// Notes which statement of the resource policy refused.
+fn policy_refused(policy: &ResourcePolicy, exchange: &Exchange<'_>, caller: Option<&IamCaller>) {
+    let statement = asked(exchange, caller, |ask| policy.denied_by(ask));
+    exchange.watch.refused(|| match statement {
+        Some(number) => format!("the resource policy denies by statement {number}"),
+        None => "no statement of the resource policy allows it".to_owned(),
+    });
 }
 
 async fn lambda_authorizer(
     lambda: &LambdaAuthorizer,
-    policy: Option<&ResourcePolicy>,
+    protection: &Protection,
     exchange: &mut Exchange<'_>,
 ) -> Result<(), Rejection> {
+    let policy = protection.resource_policy.as_deref();
     let api = policy.map(|policy| asked(exchange, None, |ask| policy.decide(ask)));
-    if api == Some(Decision::Deny) {
+    if let (Some(policy), Some(Decision::Deny)) = (policy, api) {
         // The function is not even called.
+        policy_refused(policy, exchange, None);
         return Err(not_authorized(exchange, None, Decision::Deny));
     }
     execution_log::authorizer_starts(exchange, lambda.name());
@@ -129,12 +169,33 @@ async fn lambda_authorizer(
         })?;
     exchange.authorizer.latency = latency;
     execution_log::authorizer_said(exchange, &answer);
+    let name = protection.watched.as_ref().map_or("", |watched| {
+        watched.metrics.asked(latency);
+        &*watched.name
+    });
     let own = match &answer.verdict {
         Verdict::Simple(true) => Decision::Allow,
         Verdict::Simple(false) => Decision::Deny,
         Verdict::Policy(policy) => asked(exchange, None, |ask| policy.decide(ask)),
     };
-    match api.map_or(own, |api| together(own, api, true)) {
+    let decision = api.map_or(own, |api| together(own, api, true));
+    if decision != Decision::Allow {
+        let statement = match &answer.verdict {
+            Verdict::Policy(policy) => asked(exchange, None, |ask| policy.denied_by(ask)),
+            Verdict::Simple(_) => None,
+        };
+        exchange.watch.refused(|| match (own, statement) {
+            (Decision::Allow, _) => "no statement of the resource policy allows it".to_owned(),
+            (_, Some(number)) => {
+                format!("authorizer `{name}` said deny by policy statement {number}")
+            }
+            (Decision::Deny, None) => format!("authorizer `{name}` said isAuthorized false"),
+            (Decision::Silent, None) => {
+                format!("authorizer `{name}` said nothing of this method in its policy")
+            }
+        });
+    }
+    match decision {
         Decision::Allow => {
             exchange.caller = Caller::Lambda(Arc::clone(&answer.caller));
             exchange
@@ -172,6 +233,15 @@ async fn signature(
         None => together(own, Decision::Silent, same_account),
     };
     if decision != Decision::Allow {
+        match policy {
+            Some(policy) if own == Decision::Allow || api == Some(Decision::Deny) => {
+                policy_refused(policy, exchange, Some(caller));
+            }
+            _ => exchange.watch.refused(|| match own {
+                Decision::Deny => format!("a policy of {} denies it", caller.user_arn),
+                _ => format!("no policy of {} allows it", caller.user_arn),
+            }),
+        }
         return Err(not_authorized(exchange, Some(caller), decision));
     }
     exchange.caller = Caller::Iam(Arc::clone(caller));
@@ -193,11 +263,11 @@ pub(super) async fn whole(body: Body) -> Result<(Body, bytes::Bytes), Rejection>
 }
 
 /// What a policy says of a request by `caller`.
-fn asked(
+fn asked<T>(
     exchange: &Exchange<'_>,
     caller: Option<&IamCaller>,
-    decide: impl Fn(&Ask<'_>) -> Decision,
-) -> Decision {
+    decide: impl Fn(&Ask<'_>) -> T,
+) -> T {
     let (resource, other) = (method_arn(exchange), decoded_method_arn(exchange));
     let principal = match caller {
         None => Principal::Anonymous,

@@ -194,6 +194,7 @@ pub(super) async fn through(
     };
     let bypass = fresh && caching.invalidation == Invalidation::Free;
     let found = if bypass { None } else { find(cache, &key, now) };
+    exchange.watch.cached(found.is_some());
     let mut answer = match found {
         Some(answer) => answer,
         None => {

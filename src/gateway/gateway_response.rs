@@ -117,7 +117,7 @@ fn default_body(default: &DefaultAnswer) -> String {
 }
 
 /// `$context.error.messageString`: the message as JSON.
-fn message_string(default: &DefaultAnswer) -> String {
+pub(super) fn message_string(default: &DefaultAnswer) -> String {
     match &default.message {
         Some(message) => {
             let mut out = Vec::new();

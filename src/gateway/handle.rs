@@ -2,7 +2,6 @@
 
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode};
-use tracing::{debug, error, warn};
 
 use super::admit::admit;
 use super::authorize::{authorize, no_route};
@@ -15,15 +14,15 @@ use super::function_url;
 use super::gateway_response::{http_error, rest_error, tell_limits};
 use super::rejection::Rejection;
 use super::validate;
+use super::watch;
 use crate::base::{Body, Clock};
 use crate::event::execution_log::{Line, LogSettings};
 use crate::event::query::decode_percent;
 use crate::event::{ApiFacts, Exchange, Malformed, PathParameter, ReceivedRequest};
-use crate::function::{InvokeError, chain};
 use crate::integration::bounded_body::{BoundedBody, PAYLOAD_LIMIT, read_whole};
 use crate::integration::{Answer, IntegrationError, RequestBody, body_error};
-use crate::limit::Why;
 use crate::model::ApiKind;
+use crate::observe::watch::Phase;
 use crate::plan::{ApiPlan, Plan, RoutePlan};
 
 /// Answers one request.
@@ -69,6 +68,7 @@ pub(super) async fn handle(
         }
     });
     let mut exchange = Exchange::begin(facts_for(api), request, path, path_with_stage, received);
+    watch::begin(&plan.observer, &mut exchange);
     let malformed = malformed.or_else(|| over_size(&exchange));
     let refused = malformed.map(Rejection::Malformed).or(refused);
     let answered = match refused {
@@ -78,13 +78,13 @@ pub(super) async fn handle(
     if let Err(rejection) = &answered {
         execution_log::refused(&exchange, rejection);
     }
-    let refused = answered
+    let (response, refused) = finish(plan, api, &exchange, answered);
+    let response_type = refused
         .as_ref()
-        .err()
         .map(|rejection| rejection.rest_answer().response_type);
-    let response = finish(plan, api, &exchange, answered);
-    execution_log::end(&exchange, &response, refused, logged.is_some());
+    execution_log::end(&exchange, &response, response_type, logged.is_some());
     let lines = exchange.log.lines();
+    let response = watch::end(plan, api, exchange, refused.as_ref(), response);
     (response, lines)
 }
 
@@ -115,6 +115,7 @@ async fn run<'p>(
     execution_log::usage_plan(route, exchange, admitted.as_ref().copied());
     admitted?;
     execution_log::start(exchange);
+    exchange.watch.enter(Phase::Validation);
     validate::parameters(&route.validation, exchange)?;
     let body = read(route, exchange, body).await?;
     execution_log::body(exchange, &body);
@@ -291,17 +292,17 @@ fn facts_for(api: &ApiPlan) -> &ApiFacts {
     }
 }
 
-/// Puts the gateway's own headers on the answer, or makes the answer of a refusal.
+/// Puts the gateway's own headers on the answer, or makes the answer of a refusal,
+/// which it hands back.
 fn finish(
     plan: &Plan,
     api: &ApiPlan,
     exchange: &Exchange<'_>,
     answered: Result<Answer, Rejection>,
-) -> Response<Body> {
-    let (mut response, with_trace_id) = match answered {
-        Ok(answer) => (answer.response, answer.with_trace_id),
+) -> (Response<Body>, Option<Rejection>) {
+    let (mut response, with_trace_id, refused) = match answered {
+        Ok(answer) => (answer.response, answer.with_trace_id, None),
         Err(rejection) => {
-            log(exchange, &rejection);
             let with_trace_id = rejection.after_integration();
             let mut response = match api.facts.kind {
                 ApiKind::Rest => rest_error(&api.gateway_responses, exchange, &rejection),
@@ -315,7 +316,7 @@ fn finish(
                     .headers_mut()
                     .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
             }
-            (response, with_trace_id)
+            (response, with_trace_id, Some(rejection))
         }
     };
     let headers = response.headers_mut();
@@ -341,7 +342,7 @@ fn finish(
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Body::Empty;
     }
-    response
+    (response, refused)
 }
 
 /// After these the rest of the request cannot be trusted or was not read.
@@ -374,38 +375,4 @@ fn bare(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     response
-}
-
-/// Tells the operator what the client is not told.
-fn log(exchange: &Exchange<'_>, rejection: &Rejection) {
-    let (method, path) = (exchange.request.method.as_str(), exchange.path.as_str());
-    let request_id = exchange.request_id.as_str();
-    let status = rejection.status(exchange.api.kind).as_u16();
-    match rejection {
-        Rejection::Integration(IntegrationError::Invoke(InvokeError::NoCredentials {
-            name,
-            detail,
-        })) => error!(
-            method,
-            path,
-            request_id,
-            status,
-            function = name.as_str(),
-            "function `{name}` is not in the configuration, so it was to be called at AWS, but there are no \
-             credentials ({detail}). Either run it here: add it under `functions:` in tollgate.yaml; or sign in: \
-             `aws sso login`, then start with --profile; or name an endpoint that speaks Lambda's Invoke API: \
-             --lambda-endpoint URL"
-        ),
-        Rejection::Integration(_)
-        | Rejection::Closed(_)
-        | Rejection::AuthorizerFailed(_)
-        | Rejection::Internal(_) => {
-            error!(method, path, request_id, status, "{}", chain(rejection));
-        }
-        // A flood of requests is refused without a flood of lines; the access log has each.
-        Rejection::Limited(refusal) if refusal.why != Why::StoreDown => {
-            debug!(method, path, request_id, status, "{refusal}");
-        }
-        _ => warn!(method, path, request_id, status, "{}", chain(rejection)),
-    }
 }

@@ -3,6 +3,7 @@
 //! [`Gateway::answer`] is what a listener calls; `handle` lists the phases in
 //! AWS's order.
 
+mod access_log;
 mod admit;
 mod authorize;
 mod cache;
@@ -15,6 +16,8 @@ mod gateway_response;
 mod handle;
 mod rejection;
 mod validate;
+mod watch;
+mod why;
 
 use std::sync::Arc;
 
@@ -41,6 +44,7 @@ impl Gateway {
     /// Serves `plan`.
     pub fn new(plan: Plan, clock: Clock) -> Self {
         plan.limits.configure(&plan.configured);
+        plan.observer.metrics.watch_store(plan.limits.metrics());
         Self {
             plan: Arc::new(ArcSwap::from_pointee(plan)),
             clock,

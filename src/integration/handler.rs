@@ -9,7 +9,7 @@ use http::{Request, Response, Uri};
 
 use super::{Answer, IntegrationError};
 use crate::base::Body;
-use crate::event::{Exchange, caller};
+use crate::event::{Exchange, caller, traceparent};
 use crate::function::handler::{Handler, HandlerContext};
 
 /// A compiled integration with a local handler.
@@ -45,6 +45,7 @@ impl HandlerIntegration {
         let request = request_for(exchange, body)?;
         let handler = Arc::clone(&self.handler);
         // A task of its own, so that a panic in the handler is this request's error.
+        exchange.watch.sending();
         let running = tokio::spawn(async move { handler.call(request).await });
         match tokio::time::timeout(self.timeout, running).await {
             Err(_) => Err(IntegrationError::Timeout(self.timeout)),
@@ -84,6 +85,7 @@ fn request_for(exchange: &Exchange<'_>, body: Bytes) -> Result<Request<Bytes>, I
             request.headers_mut().append(name, value);
         }
     }
+    traceparent::put_into(request.headers_mut(), exchange);
     request.extensions_mut().insert(HandlerContext {
         authorizer: caller::authorizer_json(exchange),
         request_id: exchange.request_id.clone(),

@@ -15,7 +15,7 @@ use super::request_side::RequestSide;
 use super::response_side::{BackendAnswer, ResponseSide};
 use super::uri::UriTemplate;
 use super::{Answer, IntegrationError, RequestBody};
-use crate::event::Exchange;
+use crate::event::{Exchange, traceparent};
 
 /// A compiled `http` integration.
 #[derive(Debug)]
@@ -76,11 +76,13 @@ impl HttpCustom {
             HeaderName::from_static("x-amzn-trace-id"),
             &exchange.trace_id,
         );
+        traceparent::put_into(&mut headers, exchange);
         request.mapped.put_headers(&mut headers, Backend::Http)?;
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
         let logged = exchange
             .log
             .sending(&uri.to_string(), &headers, Some(&request.payload));
+        exchange.watch.sending();
         let answer = self
             .connection
             .send(method, uri, headers, RequestBody::Whole(request.payload))
@@ -89,6 +91,7 @@ impl HttpCustom {
         let body = read_whole(answered, PAYLOAD_LIMIT)
             .await
             .map_err(|error| self.broken(&error))?;
+        exchange.watch.received(Some(parts.status.as_u16()));
         exchange
             .log
             .received(logged, parts.status.as_u16(), &parts.headers, Some(&body));

@@ -101,6 +101,7 @@ impl LambdaProxy {
             name: name(),
             detail: malformed.to_string(),
         })?;
+        exchange.watch.backend_answered(answer.status.as_u16());
         let response = self
             .response_mapping
             .apply(exchange, self.response(answer))
@@ -141,6 +142,8 @@ impl LambdaProxy {
         let parts = tokio::time::timeout(self.timeout, head)
             .await
             .map_err(|_| IntegrationError::Timeout(self.timeout))??;
+        exchange.watch.received(None);
+        exchange.watch.called(200);
         let mut answer =
             rest_event::read_proxy_answer(&parts.metadata, false).map_err(|malformed| {
                 IntegrationError::Configuration(format!(
@@ -209,6 +212,7 @@ pub(super) fn log_request(
     function: &FunctionRef,
     payload: &[u8],
 ) -> Duration {
+    exchange.watch.sending();
     if !exchange.log.is_on() {
         return Duration::ZERO;
     }
@@ -255,6 +259,12 @@ fn source_arn(exchange: &Exchange<'_>) -> String {
 
 /// Tells the execution log what a function gave.
 pub(super) fn log_answer(exchange: &Exchange<'_>, sent: Duration, outcome: &Outcome) {
+    let watch = &exchange.watch;
+    watch.received(None);
+    watch.called(outcome.status);
+    if let Some(time) = outcome.time {
+        watch.function_ran(time);
+    }
     if !exchange.log.is_on() {
         return;
     }

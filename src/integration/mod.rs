@@ -154,12 +154,39 @@ impl Integration {
         }
     }
 
+    /// What logs and traces call it: `lambda orders`, `http backend.example:8080`, `mock`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::LambdaProxy(one) => format!("lambda {}", one.function.name()),
+            Self::LambdaCustom(one) => format!("lambda {}", one.function.name()),
+            Self::RestHttpProxy(one) => format!("http {}", one.uri.authority()),
+            Self::HttpApiProxy(one) => format!("http {}", one.uri.authority()),
+            Self::HttpCustom(one) => format!("http {}", one.uri.authority()),
+            Self::ServiceCustom(one) => format!("aws {}", one.service.endpoint_prefix),
+            Self::ServiceAction(one) => format!("aws {}", one.action.service().endpoint_prefix),
+            Self::Mock(_) => "mock".to_owned(),
+            Self::Handler(one) => format!("handler {}", one.name),
+            Self::Misconfigured { .. } => "misconfigured".to_owned(),
+        }
+    }
+
     /// Calls the backend.
     ///
     /// # Errors
     ///
     /// See [`IntegrationError`].
     pub async fn call(
+        &self,
+        exchange: &Exchange<'_>,
+        body: RequestBody,
+    ) -> Result<Answer, IntegrationError> {
+        exchange.watch.integrating();
+        let answer = self.call_backend(exchange, body).await;
+        exchange.watch.integrated();
+        answer
+    }
+
+    async fn call_backend(
         &self,
         exchange: &Exchange<'_>,
         body: RequestBody,

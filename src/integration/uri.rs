@@ -132,6 +132,14 @@ pub fn fill_stage_variables(
 }
 
 impl UriTemplate {
+    /// Host and port as written, for logs; nothing that signs in.
+    pub fn authority(&self) -> &str {
+        let rest = self.source.split_once("://");
+        let rest = rest.map_or(self.source.as_str(), |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.rsplit('@').next().unwrap_or_default()
+    }
+
     /// Reads an address whose stage variables are filled.
     ///
     /// # Errors

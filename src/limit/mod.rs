@@ -43,6 +43,7 @@ use crate::base::Clock;
 use crate::event::Exchange;
 use crate::model::RateLimit;
 use crate::model::settings::{Settings, StoreOptions, WhenDown};
+use crate::observe::metrics::StoreMetrics;
 use crate::store::memory::MemoryStore;
 use crate::store::{Ask, Day, SharedLimits, Store, StoreError};
 
@@ -67,6 +68,8 @@ pub struct Limits {
     revision: AtomicU64,
     /// When a shared store that failed is tried again, in nanoseconds of the steady clock.
     down_until: AtomicU64,
+    /// Counts what the store is asked.
+    metrics: Arc<StoreMetrics>,
 }
 
 /// Buckets, rules and meters by name. Looked into when plans are compiled, never by a request.
@@ -116,7 +119,11 @@ impl Limits {
 
     /// Limits with a store.
     pub fn with_store(clock: Clock, store: Box<dyn Store>, options: StoreOptions) -> Self {
+        let metrics = Arc::new(StoreMetrics::default());
+        // It is new: nothing was set before.
+        let _ = metrics.kind.set(store.name());
         Self {
+            metrics,
             clock,
             options,
             store,
@@ -183,6 +190,16 @@ impl Limits {
     /// The clock that counts.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Whether requests are refused because the store does not answer.
+    pub fn refuses_all(&self) -> bool {
+        self.options.when_down == WhenDown::Closed && self.metrics.down.load(Ordering::Relaxed)
+    }
+
+    /// How the store fares.
+    pub fn metrics(&self) -> &Arc<StoreMetrics> {
+        &self.metrics
     }
 
     /// Where changes and usage are kept.
@@ -265,7 +282,11 @@ impl Limits {
         let membership = membership(&directory, tolls, exchange);
         let (asks, refusals) = questions(tolls, membership, exchange);
         let answer = shared.take(asks);
-        let verdict = match tokio::time::timeout(self.options.deadline, answer).await {
+        let asked = std::time::Instant::now();
+        let answer = tokio::time::timeout(self.options.deadline, answer).await;
+        let answered = matches!(answer, Ok(Ok(_)));
+        self.metrics.asked(answered, asked.elapsed());
+        let verdict = match answer {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(error)) => {
                 self.store_is_down(now, &error);

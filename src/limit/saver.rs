@@ -169,9 +169,14 @@ impl Limits {
         for meter in &meters {
             meter.take_unsaved(&mut unsaved);
         }
-        if !unsaved.is_empty()
-            && let Err(error) = self.store.add(unsaved.clone()).await
-        {
+        if unsaved.is_empty() {
+            self.saver.saved.send_replace(upto);
+            return Ok(());
+        }
+        let asked = std::time::Instant::now();
+        let added = self.store.add(unsaved.clone()).await;
+        self.metrics.asked(added.is_ok(), asked.elapsed());
+        if let Err(error) = added {
             for used in unsaved {
                 let meter = meters
                     .iter()

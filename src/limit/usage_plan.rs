@@ -638,6 +638,11 @@ impl Directory {
         accepted.then_some(holder)
     }
 
+    /// A key by its value, whether or not it may be used.
+    pub fn by_value(&self, value: &str) -> Option<&Arc<Holder>> {
+        self.by_value.get(value)
+    }
+
     /// A key by its id.
     pub fn by_id(&self, id: &str) -> Option<&Arc<Holder>> {
         self.by_id.get(id)

@@ -462,10 +462,13 @@ pub struct MethodSettings {
 /// `accessLogSettings`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessLog {
-    /// `stdout`, or a file's path.
+    /// `stdout`, a file's path, or the ARN of a template.
     pub destination: String,
-    /// Text with `$context` variables.
-    pub format: String,
+    /// Text with `$context` variables, or the name of one of AWS's own formats; absent:
+    /// the template's, or the Common Log Format.
+    pub format: Option<String>,
+    /// The place of the entry.
+    pub span: Span,
 }
 
 /// `canarySettings`.

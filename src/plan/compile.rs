@@ -8,8 +8,8 @@ use super::cors::CorsPlan;
 use super::protection::Protections;
 use super::validation::Schemas;
 use super::{
-    ApiPlan, CanaryPlan, GatewayResponses, Plan, RoutePlan, Router, caching, function_url,
-    integration, method_settings, tolls, unsupported,
+    ApiPlan, CanaryPlan, GatewayResponses, Plan, RoutePlan, Router, access_log, caching,
+    function_url, integration, method_settings, tolls,
 };
 use crate::auth::Issuers;
 use crate::auth::lambda_authorizer::AuthorizerAnswers;
@@ -24,6 +24,8 @@ use crate::integration::client::HttpClient;
 use crate::limit::Limits;
 use crate::model::settings::Settings;
 use crate::model::{Api, ApiKind, Route, Stage};
+use crate::observe::Observer;
+use crate::observe::metrics::RouteLabels;
 use crate::source::{Diagnostic, Diagnostics};
 
 /// What compiling takes besides the model.
@@ -43,6 +45,8 @@ pub struct Compiler<'c> {
     pub issuers: &'c Issuers,
     /// Answers of Lambda authorizers, from plan to plan.
     pub authorizer_answers: &'c AuthorizerAnswers,
+    /// What watches requests, from plan to plan.
+    pub observer: &'c Arc<Observer>,
     /// Folder that `local:static/FOLDER` of a document starts from, by API.
     pub directories: &'c [std::path::PathBuf],
 }
@@ -55,6 +59,7 @@ pub fn compile(apis: &[Api], compiler: &Compiler<'_>, diagnostics: &mut Diagnost
     let mut plan = Plan::empty(
         Arc::clone(compiler.limits),
         compiler.functions.clone(),
+        Arc::clone(compiler.observer),
         compiler.settings,
     );
     for (index, api) in apis.iter().enumerate() {
@@ -111,7 +116,12 @@ fn compile_api(
             percent_traffic: canary.percent_traffic,
             facts: canary_facts(&facts, canary),
         });
-    unsupported::report_api(api, &stage, diagnostics);
+    let observer = compiler.observer;
+    let access_log = stage
+        .access_log
+        .as_ref()
+        .and_then(|log| access_log::compile(log, api, observer, diagnostics));
+    let metrics = &observer.metrics;
     let protections = Protections::compile(api, &facts, compiler, directory, diagnostics);
     let mut schemas = Schemas::default();
     let mut router = Router::new(api.kind);
@@ -139,6 +149,9 @@ fn compile_api(
         ));
     }
     ApiPlan {
+        access_log,
+        metrics: metrics.api(&facts.api_id, &facts.stage),
+        unmatched: metrics.route(route_labels(&facts, "-", "-")),
         facts,
         router,
         routes,
@@ -153,6 +166,16 @@ fn compile_api(
             .as_ref()
             .filter(|_| api.kind == ApiKind::Http)
             .map(|cors| CorsPlan::compile(&cors.value)),
+    }
+}
+
+/// What tells a route's counts from others.
+fn route_labels(facts: &ApiFacts, method: &str, resource: &str) -> RouteLabels {
+    RouteLabels {
+        api: facts.api_id.clone(),
+        stage: facts.stage.clone(),
+        method: method.to_owned(),
+        resource: resource.to_owned(),
     }
 }
 
@@ -232,6 +255,12 @@ fn compile_route(
             resource_id,
             resource_path: route.path.clone(),
             route_key,
+            backend: integration.label(),
+            metrics: compiler.observer.metrics.route(route_labels(
+                facts,
+                route.method.as_deref().unwrap_or("ANY"),
+                &route.path,
+            )),
         },
         variables: variables(&route.path),
         protection: protections.of_route(route),

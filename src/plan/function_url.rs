@@ -16,6 +16,7 @@ use crate::event::{ApiFacts, RouteFacts};
 use crate::function::FunctionRef;
 use crate::model::ApiKind;
 use crate::model::settings::Settings;
+use crate::observe::metrics::RouteLabels;
 use crate::source::{Diagnostic, Diagnostics};
 
 /// One function's URL.
@@ -119,7 +120,7 @@ pub(super) fn compile(
         plans.push(FunctionUrlPlan {
             facts: ApiFacts {
                 kind: ApiKind::Http,
-                api_id: id,
+                api_id: id.clone(),
                 // Events of a URL without signatures say so in place of an account.
                 account_id: match users {
                     Some(_) => settings.account_id.clone(),
@@ -137,6 +138,13 @@ pub(super) fn compile(
                 resource_id: "$default".to_owned(),
                 resource_path: "$default".to_owned(),
                 route_key: "$default".to_owned(),
+                backend: format!("lambda {}", arn.name),
+                metrics: compiler.observer.metrics.route(RouteLabels {
+                    api: id.clone(),
+                    stage: "$default".to_owned(),
+                    method: "ANY".to_owned(),
+                    resource: "$default".to_owned(),
+                }),
             },
             function_arn: arn.unqualified(&settings.region, &settings.account_id),
             // An init that is repeated comes on top.

@@ -4,6 +4,7 @@
 //! once. It is immutable and shared; a reload builds a whole new one beside it
 //! and swaps.
 
+mod access_log;
 pub mod caching;
 mod compile;
 pub mod cors;
@@ -14,7 +15,6 @@ mod method_settings;
 mod protection;
 pub mod router;
 mod tolls;
-mod unsupported;
 pub mod validation;
 
 use std::sync::Arc;
@@ -26,7 +26,10 @@ use crate::integration::Integration;
 use crate::limit::{Configured, Limits, RouteTolls};
 use crate::model::ApiKeySource;
 use crate::model::settings::Settings;
+use crate::observe::Observer;
+use crate::observe::metrics::{ApiMetrics, RouteMetrics};
 
+pub use access_log::AccessLogPlan;
 pub use caching::Caching;
 pub use compile::{Compiler, compile};
 pub use function_url::{FunctionUrlPlan, UrlChoice};
@@ -51,12 +54,20 @@ pub struct Plan {
     pub configured: Configured,
     /// Answers carry nothing that AWS's do not.
     pub strict_aws: bool,
+    /// What watches all of them; the same from plan to plan.
+    pub observer: Arc<Observer>,
 }
 
 impl Plan {
     /// A plan without APIs.
-    pub fn empty(limits: Arc<Limits>, functions: Functions, settings: &Settings) -> Self {
+    pub fn empty(
+        limits: Arc<Limits>,
+        functions: Functions,
+        observer: Arc<Observer>,
+        settings: &Settings,
+    ) -> Self {
         Self {
+            observer,
             apis: Vec::new(),
             functions,
             function_urls: Vec::new(),
@@ -86,6 +97,12 @@ pub struct ApiPlan {
     pub canary: Option<CanaryPlan>,
     /// `x-amazon-apigateway-cors` (HTTP).
     pub cors: Option<cors::CorsPlan>,
+    /// `accessLogSettings`.
+    pub access_log: Option<AccessLogPlan>,
+    /// Counts what the gateway refuses.
+    pub metrics: Arc<ApiMetrics>,
+    /// Counts requests that no route was found for.
+    pub unmatched: Arc<RouteMetrics>,
 }
 
 /// A stage's canary.

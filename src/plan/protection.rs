@@ -22,6 +22,7 @@ use crate::event::http::PayloadFormat;
 use crate::function::FunctionRef;
 use crate::integration::uri::fill_stage_variables;
 use crate::model::{Api, ApiKind, Authorization, Authorizer, AuthorizerKind, Route, Spanned};
+use crate::observe::metrics::AuthorizerMetrics;
 use crate::source::{Diagnostic, Diagnostics, Span};
 
 /// How long a REST authorizer's answer is kept where nothing is said
@@ -35,6 +36,17 @@ pub struct Protection {
     pub authorizer: RouteAuthorizer,
     /// The API's resource policy (REST).
     pub resource_policy: Option<Arc<ResourcePolicy>>,
+    /// What the document calls the authorizer, and its counts.
+    pub watched: Option<Watched>,
+}
+
+/// An authorizer as logs and metrics know it.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// The name of its security scheme.
+    pub name: Arc<str>,
+    /// Its counts.
+    pub metrics: Arc<AuthorizerMetrics>,
 }
 
 /// A route's authorizer.
@@ -54,7 +66,8 @@ pub enum RouteAuthorizer {
 
 /// Everything that protects routes of one API.
 pub(super) struct Protections {
-    authorizers: IndexMap<String, Result<RouteAuthorizer, String>>,
+    authorizers: IndexMap<String, (Result<RouteAuthorizer, String>, Watched)>,
+    signatures: Option<Watched>,
     users: Result<Arc<IamUsers>, String>,
     resource_policy: Result<Option<Arc<ResourcePolicy>>, String>,
 }
@@ -86,6 +99,13 @@ impl Protections {
             compiler,
             directory,
         };
+        let watched = |name: &str| Watched {
+            name: name.into(),
+            metrics: compiler
+                .observer
+                .metrics
+                .authorizer(&facts.api_id, &facts.stage, name),
+        };
         let authorizers = api
             .authorizers
             .iter()
@@ -98,7 +118,7 @@ impl Protections {
                     diagnostics.push(Diagnostic::warning("W0914", message).at(fault.span));
                     format!("authorizer `{name}`: {}", fault.reason)
                 });
-                (name.clone(), built)
+                (name.clone(), (built, watched(name)))
             })
             .collect();
         let resource_policy = match &api.policy {
@@ -112,6 +132,8 @@ impl Protections {
                 }
             },
         };
+        let is_signed = |route: &Route| matches!(route.authorization, Authorization::Iam(_));
+        let signed = api.routes.iter().any(is_signed);
         let users = compiler.settings.iam_users.as_deref().unwrap_or_default();
         let users = IamUsers::new(users).map(Arc::new).map_err(|wrong| {
             for (span, why) in wrong {
@@ -127,6 +149,7 @@ impl Protections {
         });
         Self {
             authorizers,
+            signatures: signed.then(|| watched("AWS_IAM")),
             users,
             resource_policy,
         }
@@ -134,14 +157,19 @@ impl Protections {
 
     /// What protects a route, or why it stays closed.
     pub(super) fn of_route(&self, route: &Route) -> Result<Protection, String> {
+        let mut watched = None;
         let authorizer = match &route.authorization {
             Authorization::None => RouteAuthorizer::Open,
-            Authorization::Iam(_) => RouteAuthorizer::Iam(self.users.clone()?),
+            Authorization::Iam(_) => {
+                watched.clone_from(&self.signatures);
+                RouteAuthorizer::Iam(self.users.clone()?)
+            }
             Authorization::Authorizer { name, scopes, .. } => {
-                let built = self
+                let (built, known) = self
                     .authorizers
                     .get(name)
                     .ok_or_else(|| format!("there is no authorizer `{name}`"))?;
+                watched = Some(known.clone());
                 match built.clone()? {
                     RouteAuthorizer::Jwt(jwt, _) => RouteAuthorizer::Jwt(jwt, scopes.clone()),
                     RouteAuthorizer::Cognito(cognito, _) => {
@@ -154,6 +182,7 @@ impl Protections {
         Ok(Protection {
             authorizer,
             resource_policy: self.resource_policy.clone()?,
+            watched,
         })
     }
 }

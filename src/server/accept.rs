@@ -46,7 +46,7 @@ pub async fn serve<S: Service>(
             true = connections.ended() => continue,
             accepted = accept(listeners.sockets(), &mut turn), if !over_limit => accepted,
             () = tokio::time::sleep(SHED_PAUSE), if over_limit => {
-                connections.shed();
+                connections.shed(&options);
                 continue;
             }
         };
@@ -54,7 +54,7 @@ pub async fn serve<S: Service>(
             Ok((stream, peer)) => {
                 connections.begin(stream, peer, service.clone(), Arc::clone(&options));
                 if connections.tasks.len() > options.max_connections {
-                    connections.shed();
+                    connections.shed(&options);
                 }
             }
             Err(error) => wait_after(&error).await,
@@ -95,9 +95,12 @@ impl Connections {
         service: S,
         options: Arc<Options>,
     ) {
-        let shared = Arc::new(Connection::new());
+        options.metrics.accepted.add();
+        let open = options.metrics.open.hold();
+        let shared = Arc::new(Connection::new(Arc::clone(&options.metrics.in_flight)));
         let its_own = Arc::clone(&shared);
         let task = self.tasks.spawn(async move {
+            let _open = open;
             let Ok(local) = stream.local_addr() else {
                 return;
             };
@@ -130,7 +133,7 @@ impl Connections {
     }
 
     /// Asks the connection that is idle for the longest time to make place.
-    fn shed(&self) {
+    fn shed(&self, options: &Options) {
         let idle = self
             .shared
             .values()
@@ -139,6 +142,7 @@ impl Connections {
             .max_by_key(|(idle, _)| *idle);
         if let Some((_, shared)) = idle {
             shared.finish();
+            options.metrics.shed.add();
         }
     }
 

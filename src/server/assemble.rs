@@ -17,6 +17,7 @@ use crate::integration::client::HttpClient;
 use crate::limit::Limits;
 use crate::model::Api;
 use crate::model::settings::Settings;
+use crate::observe::Observer;
 use crate::plan::{Compiler, Plan, compile};
 use crate::source::Diagnostics;
 use crate::store::{self, StoreError};
@@ -48,6 +49,8 @@ pub struct Extras {
     pub directories: Vec<PathBuf>,
     /// What counts from plan to plan; absent: it ends with this one.
     pub limits: Option<Arc<Limits>>,
+    /// What watches from plan to plan.
+    pub observer: Arc<Observer>,
 }
 
 /// Places the functions and compiles the plan. Starts and connects nothing.
@@ -73,6 +76,7 @@ pub fn assemble(
         limits: &limits,
         issuers: &extras.issuers,
         authorizer_answers: &extras.authorizer_answers,
+        observer: &extras.observer,
         directories: &extras.directories,
     };
     let plan = compile(apis, &compiler, diagnostics);
@@ -95,6 +99,7 @@ pub fn place(settings: &Settings, extras: Extras) -> Functions {
             .then_some(extras.function_endpoint),
         logical_ids: extras.logical_ids,
         debuggers: extras.debuggers,
+        metrics: Arc::clone(&extras.observer.metrics),
     };
     Functions::after(
         extras.functions.as_ref(),

@@ -29,6 +29,7 @@ use super::stall::StallLimit;
 use super::{Service, authority};
 use crate::base::{Body, BodyError};
 use crate::event::{HeaderList, Malformed, ReceivedRequest, Scheme};
+use crate::observe::metrics::{Gauge, Held};
 
 /// Where a connection comes from and arrived.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +47,14 @@ pub(super) struct Connection {
     begun: Instant,
     /// When the last request came, in milliseconds since `begun`.
     last_request: AtomicU64,
+    /// Counts the requests of all connections.
+    requests: Arc<Gauge>,
 }
 
 impl Connection {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(requests: Arc<Gauge>) -> Self {
         Self {
+            requests,
             finish: Notify::new(),
             in_flight: AtomicUsize::new(0),
             begun: Instant::now(),
@@ -77,7 +81,7 @@ impl Connection {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_request.store(now, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight(Arc::clone(self), self.requests.hold())
     }
 
     /// Ends once there was no request for `timeout`.
@@ -93,7 +97,10 @@ impl Connection {
 }
 
 /// One request in flight.
-struct InFlight(Arc<Connection>);
+struct InFlight(
+    Arc<Connection>,
+    #[expect(dead_code, reason = "it counts until it is dropped")] Held,
+);
 
 impl Drop for InFlight {
     fn drop(&mut self) {

@@ -16,6 +16,7 @@ use crate::definition::{openapi, settings};
 use crate::function::handler::Handler;
 use crate::gateway::Gateway;
 use crate::model::settings::Settings;
+use crate::observe::sink::SinkError;
 use crate::source::{Diagnostics, FileId, Sources};
 use crate::store::StoreError;
 
@@ -94,6 +95,9 @@ pub enum BuildError {
     /// The store cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An access log cannot be opened.
+    #[error(transparent)]
+    AccessLog(#[from] SinkError),
 }
 
 impl Builder {
@@ -195,12 +199,16 @@ impl Builder {
         let admin = AdminListener::bind(None, self.admin.unwrap_or(AdminPort::Off)).await?;
         let admin_address = admin.as_ref().map(AdminListener::address);
         let beside = Beside::begin(&gateway, admin).await?;
+        let observer = Arc::clone(&gateway.plan().observer);
+        observer.access_logs.open()?;
         let service = service(gateway.clone());
+        let mut options = self.options;
+        options.metrics = Arc::clone(&observer.metrics.connections);
         let shutdown = async move {
             // A dropped sender means stop as well.
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve(listeners, service, self.options, shutdown));
+        let task = tokio::spawn(serve(listeners, service, options, shutdown));
         Ok(Running {
             gateway,
             address,
@@ -314,6 +322,7 @@ impl Running {
         drop(self.stop.take());
         let (task, gateway) = (self.task.take(), self.gateway.clone());
         let beside = self.beside.take();
+        let observer = Arc::clone(&self.gateway.plan().observer);
         async move {
             if let Some(task) = task {
                 let _ = task.await;
@@ -322,6 +331,8 @@ impl Running {
                 beside.end().await;
             }
             gateway.plan().functions.shutdown().await;
+            // It waits for a thread; what is left to write is little.
+            observer.close();
         }
     }
 }

@@ -1,6 +1,9 @@
 //! How patient and how generous the server is.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::observe::metrics::ConnectionMetrics;
 
 /// Limits of time and number. The defaults suit a gateway on a developer's machine.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub struct Options {
     pub max_connections: usize,
     /// Requests at once on one HTTP/2 connection.
     pub max_concurrent_streams: u32,
+    /// Counts connections and requests under way.
+    pub metrics: Arc<ConnectionMetrics>,
 }
 
 impl Default for Options {
@@ -34,6 +39,7 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(31),
             max_connections: max_connections(),
             max_concurrent_streams: 128,
+            metrics: Arc::default(),
         }
     }
 }

@@ -128,7 +128,6 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("E0803", "a stage variable that AWS does not take"),
     ("E0804", "a method key that names no method"),
-    ("E0805", "an access log without a format"),
     ("E0806", "an address that is no URL"),
     ("E0807", "a store that does not exist"),
     ("E0808", "a trusted proxy that is no network"),
@@ -163,6 +162,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0910", "more rate limits than a route may have"),
     ("E0911", "a cache key that names no parameter"),
     ("E0912", "a policy that is not understood"),
+    ("E0915", "an access log's format that AWS refuses"),
     (
         "E1001",
         "a template whose sections or resources have a wrong shape",
@@ -261,6 +261,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("W0910", "a function that cannot be started"),
     ("W0912", "a service integration without `credentials`"),
     ("W0914", "an authorizer that cannot be built"),
+    ("W0915", "a variable that access logs do not have"),
+    ("W0916", "an access log that goes elsewhere than at AWS"),
     ("W1017", "two integration responses for one pattern"),
     (
         "W1022",

@@ -169,6 +169,9 @@ impl Sent {
             resource_id: "$default".to_owned(),
             resource_path: "$default".to_owned(),
             route_key: "$default".to_owned(),
+            backend: String::new(),
+            metrics: tollgate::observe::Metrics::default()
+                .route(tollgate::observe::metrics::RouteLabels::default()),
         };
         let headers: HeaderList = self
             .headers

@@ -12,6 +12,7 @@ mod gateway;
 mod http_api;
 mod limit;
 mod local_functions;
+mod observe;
 mod rest;
 mod rooms;
 mod server;

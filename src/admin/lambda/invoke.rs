@@ -176,6 +176,7 @@ pub(super) fn cannot_start(detail: &str) -> Outcome {
         status: 200,
         payload: payload.to_string().into(),
         function_error: Some("Unhandled".to_owned()),
+        time: None,
     }
 }
 

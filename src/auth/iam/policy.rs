@@ -142,6 +142,13 @@ impl Policy {
         Ok(Self { statements })
     }
 
+    /// The statement that denies a request, counted from 1, if one does: for the operator.
+    pub fn denied_by(&self, ask: &Ask<'_>) -> Option<usize> {
+        let denies = |statement: &Statement| !statement.allows && statement.denies_for(ask);
+        let at = self.statements.iter().position(denies)?;
+        Some(at + 1)
+    }
+
     /// What it says of a request.
     pub fn decide(&self, ask: &Ask<'_>) -> Decision {
         let mut decision = Decision::Silent;

@@ -89,12 +89,15 @@ impl Stack<'_> {
                 plain_texts(values::text_map(node, "the stage variables", &mut findings));
         }
         let log = get(fields, "AccessLogSetting").or_else(|| get(fields, "AccessLogSettings"));
-        stage.access_log = log
-            .and_then(|node| tree::get(node, "Format")?.as_str())
-            .map(|format| AccessLog {
-                destination: "stdout".to_owned(),
-                format: format.to_owned(),
-            });
+        stage.access_log = log.map(|node| {
+            let text = |key: &str| tree::get(node, key).and_then(Node::as_str);
+            let destination = text("DestinationArn").unwrap_or("stdout");
+            AccessLog {
+                destination: destination.to_owned(),
+                format: text("Format").map(str::to_owned),
+                span: node.span,
+            }
+        });
         match kind {
             ApiKind::Rest => rest_settings(fields, &mut stage, &mut findings),
             ApiKind::Http => {

@@ -19,6 +19,7 @@ pub(super) fn unhandled(payload: impl Into<Bytes>) -> Outcome {
         status: 200,
         payload: payload.into(),
         function_error: Some("Unhandled".to_owned()),
+        time: None,
     }
 }
 

@@ -60,6 +60,7 @@ use super::streaming::Sink;
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::{Clock, FunctionArn, id};
 use crate::model::settings::FunctionSettings;
+use crate::observe::metrics::FunctionMetrics;
 use pool::Pool;
 use table::Job;
 
@@ -107,6 +108,8 @@ pub struct LocalOptions {
     pub lambda_endpoint: Arc<OnceLock<String>>,
     /// What its processes run under.
     pub debugger: Option<Debugger>,
+    /// Counts cold starts.
+    pub metrics: Arc<FunctionMetrics>,
 }
 
 impl Default for LocalOptions {
@@ -128,6 +131,7 @@ impl Default for LocalOptions {
             clock: Clock::System,
             lambda_endpoint: Arc::default(),
             debugger: None,
+            metrics: Arc::default(),
         }
     }
 }
@@ -228,6 +232,7 @@ impl LocalFunction {
             status,
             payload: Bytes::new(),
             function_error: None,
+            time: None,
         };
         if invocation.invocation_type == InvocationType::DryRun {
             return Ok(done(204));

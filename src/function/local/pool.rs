@@ -30,6 +30,7 @@ use super::telemetry::{Source, Telemetry};
 use super::{Function, failure, process, retry};
 use crate::function::streaming::Sink;
 use crate::function::{InvokeError, Outcome};
+use crate::observe::watch::FunctionTime;
 
 /// Calls of one function at once when it has no reserved concurrency; the
 /// account's. "Lambda quotas": concurrent executions 1,000.
@@ -272,6 +273,7 @@ impl Pool {
                 let took = now.duration_since(entry.started);
                 entry.init = Some(took);
                 entry.extensions.telemetry.initialized(took);
+                self.function.options.metrics.cold_start(took);
             }
             Phase::Returning { .. } => {}
             Phase::Idle { .. } | Phase::Running { .. } | Phase::Failed { .. } => {
@@ -328,7 +330,7 @@ impl Pool {
         self: &Arc<Self>,
         id: ProcessId,
         request_id: &str,
-        outcome: Outcome,
+        mut outcome: Outcome,
     ) -> bool {
         let now = Instant::now();
         let mut table = self.lock();
@@ -352,6 +354,10 @@ impl Pool {
         drop(table);
         if let Phase::Running { job, began, .. } = phase {
             let report = self.report(&job, now - began, init, process, &outcome);
+            outcome.time = Some(FunctionTime {
+                duration: now - began,
+                init,
+            });
             self.settle(job, outcome);
             marks.send(Mark::End(report));
         }

@@ -271,6 +271,7 @@ async fn response(
                     status: 200,
                     payload,
                     function_error: None,
+                    time: None,
                 }
             };
             accepted(pool.complete(id, request_id, outcome))
@@ -340,6 +341,7 @@ async fn pass_on(
             status: 200,
             payload: Bytes::new(),
             function_error: None,
+            time: None,
         },
         failed => failed,
     };
@@ -399,6 +401,7 @@ fn streamed(mut payload: Bytes, trailers: Option<HeaderMap>) -> Outcome {
             status: 200,
             payload,
             function_error: None,
+            time: None,
         };
     }
     let body = error.and_then(|encoded| STANDARD.decode(encoded.as_bytes()).ok());

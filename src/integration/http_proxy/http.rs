@@ -11,7 +11,7 @@ use super::super::http_mapping::{RequestMapping, ResponseMapping};
 use super::super::uri::{AddedPath, UriTemplate, Value};
 use super::super::{Answer, IntegrationError, RequestBody};
 use super::{Connection, method_towards};
-use crate::event::Exchange;
+use crate::event::{Exchange, traceparent};
 
 /// Which of the request's paths an integration adds to its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,9 @@ impl HttpProxy {
         let mut headers = passed_headers(exchange, &body);
         mapped.put_headers(&mut headers)?;
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
+        exchange.watch.sending();
         let mut response = self.connection.send(method, uri, headers, body).await?;
+        exchange.watch.received(Some(response.status().as_u16()));
         let named: Vec<_> = response
             .headers()
             .get_all("connection")
@@ -155,6 +157,7 @@ fn passed_headers(exchange: &Exchange<'_>, body: &RequestBody) -> HeaderMap {
     set("forwarded", &forwarded(exchange));
     set("via", "HTTP/1.1 AmazonAPIGateway");
     set("x-amzn-trace-id", &exchange.trace_id);
+    traceparent::put_into(&mut headers, exchange);
     let empty = matches!(body, RequestBody::Whole(bytes) if bytes.is_empty());
     let announced_none = exchange.headers().last("content-length").as_deref() == Some("0");
     if empty && announced_none && !headers.contains_key(CONTENT_TYPE) {

@@ -21,6 +21,7 @@ use super::{Connection, method_towards};
 use crate::base::Body;
 use crate::event::Exchange;
 use crate::event::media_type::first_accepted;
+use crate::event::traceparent;
 use crate::model::ContentHandling;
 
 /// A compiled `http_proxy` integration of a REST API.
@@ -84,7 +85,9 @@ impl HttpProxy {
             RequestBody::Streaming(_) => None,
         };
         let sent = exchange.log.sending(&uri.to_string(), &headers, shown);
+        exchange.watch.sending();
         let answer = self.connection.send(method, uri, headers, body).await?;
+        exchange.watch.received(Some(answer.status().as_u16()));
         exchange
             .log
             .received(sent, answer.status().as_u16(), answer.headers(), None);
@@ -223,6 +226,7 @@ fn gateway_headers(exchange: &Exchange<'_>, headers: &mut HeaderMap) {
     set("x-forwarded-for", &exchange.forwarded_for());
     set("x-forwarded-port", &exchange.forwarded_port());
     set("x-forwarded-proto", exchange.forwarded_proto());
+    traceparent::put_into(headers, exchange);
 }
 
 /// The backend's answer with AWS's renaming and dropping.

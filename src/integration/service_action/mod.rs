@@ -72,6 +72,7 @@ impl ServiceAction {
             .map_err(IntegrationError::Configuration)?;
         let region = self.region.as_ref().and_then(|region| region.text(inputs));
         let service = self.action.service();
+        exchange.watch.sending();
         let answer = self
             .client
             .send(AwsCall {
@@ -87,6 +88,7 @@ impl ServiceAction {
                 timeout: self.timeout,
             })
             .await?;
+        exchange.watch.received(Some(answer.status().as_u16()));
         let (parts, body) = answer.into_parts();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = parts.status;

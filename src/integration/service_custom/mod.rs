@@ -23,7 +23,7 @@ use super::request_side::RequestSide;
 use super::response_side::{BackendAnswer, ResponseSide};
 use super::uri::UriTemplate;
 use super::{Answer, IntegrationError};
-use crate::event::Exchange;
+use crate::event::{Exchange, traceparent};
 
 /// A query's name or value as signatures want it: all but unreserved characters
 /// encoded (Signature Version 4, "Create a canonical request").
@@ -136,7 +136,9 @@ impl ServiceCustom {
             role: self.role.as_deref(),
             timeout: self.timeout,
         };
+        exchange.watch.sending();
         let answer = self.client.send(call).await?;
+        exchange.watch.received(Some(answer.status().as_u16()));
         exchange.log.received(
             sent,
             answer.status().as_u16(),
@@ -199,6 +201,7 @@ impl ServiceCustom {
             HeaderName::from_static("x-amzn-trace-id"),
             &exchange.trace_id,
         );
+        traceparent::put_into(&mut headers, exchange);
         headers
     }
 

@@ -21,7 +21,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 /// Starts serving the other end of a stream in memory.
 fn serve(log: &Log) -> (DuplexStream, Arc<Connection>) {
     let (client, server) = duplex(64 * 1024);
-    let shared = Arc::new(Connection::new());
+    let shared = Arc::new(Connection::new(Arc::default()));
     let its_own = Arc::clone(&shared);
     let address = ([127, 0, 0, 1], 1).into();
     let ends = Ends {
