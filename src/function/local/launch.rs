@@ -49,6 +49,10 @@ impl Launch {
 }
 
 /// A launch whose interpreter, if it has one, is still to be resolved.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, while a function is looked for"
+)]
 pub(super) enum Found {
     /// Ready to start.
     Program(Launch),

@@ -178,7 +178,7 @@ fn source_of(handler: &str, directory: &Path) -> Option<String> {
             .join(format!("{folder}{module}{ending}"))
             .is_file()
     };
-    if [".js", ".mjs", ".cjs"].iter().any(|ending| exists(&ending)) {
+    if [".js", ".mjs", ".cjs"].iter().any(&exists) {
         return None;
     }
     [".ts", ".mts", ".cts"]
