@@ -42,11 +42,17 @@ impl EventReader {
     /// What is wrong with the stream, or the exception that it carries.
     pub(super) fn next(&mut self) -> Result<Option<Event>, String> {
         loop {
-            if self.waiting.len() >= 4 {
-                let announced = (&self.waiting[..4]).get_u32() as usize;
-                if announced > LONGEST_MESSAGE {
-                    return Err("a message of the stream is too long".to_owned());
-                }
+            // The decoder keeps what it has read of a message, so that the next bytes would
+            // be taken for another one's length: it only gets whole messages.
+            let Some(mut length) = self.waiting.get(..4) else {
+                return Ok(None);
+            };
+            let announced = length.get_u32() as usize;
+            if announced > LONGEST_MESSAGE {
+                return Err("a message of the stream is too long".to_owned());
+            }
+            if self.waiting.len() < announced {
+                return Ok(None);
             }
             let frame = self
                 .decoder

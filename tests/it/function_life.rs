@@ -296,8 +296,8 @@ async fn an_extension_that_crashes_ends_the_environment() {
     let folder = code("import time\ndef handler(event, context):\n    time.sleep(600)\n");
     let layer = folder.path().join("layer");
     let script = EXTENSION
-        .replace("report(", "str(")
-        .replace("def str(", "def _(")
+        .replace("report(", "print(")
+        .replace("def print(", "def _(")
         .replace(
             "    if event[\"eventType\"] == \"SHUTDOWN\":\n        break",
             "    sys.exit(7)",
@@ -545,4 +545,124 @@ async fn a_wrapper_script_of_a_layer_starts_the_runtime() {
 
     assert_eq!(result(&function, json!({})).await, "bootstrap.py");
     function.shutdown().await;
+}
+
+/// Answers one connection with `answers` in turn, and gives the request lines that came.
+async fn endpoint(answers: Vec<Vec<u8>>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move {
+        let mut lines = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"{}") {
+                assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+            }
+            let head = String::from_utf8(head).unwrap();
+            lines.push(head.lines().next().unwrap().to_owned());
+            stream.write_all(&answer).await.unwrap();
+        }
+        lines
+    });
+    (url, task)
+}
+
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn placed(url: String) -> tollgate::function::FunctionRef {
+    let mut settings = python(Path::new("/"));
+    settings.place = FunctionPlace::Endpoint {
+        url: Spanned {
+            value: url,
+            span: Span::default(),
+        },
+    };
+    let functions = tollgate::function::Functions::new(
+        &IndexMap::from([("far".to_owned(), settings)]),
+        tollgate::function::handler::Handlers::default(),
+        tollgate::function::FunctionsOptions::default(),
+    );
+    functions.resolve(&tollgate::base::FunctionArn {
+        partition: "aws".to_owned(),
+        region: String::new(),
+        account: String::new(),
+        name: "far".to_owned(),
+        qualifier: None,
+    })
+}
+
+async fn streamed(function: &tollgate::function::FunctionRef) -> (Option<String>, String) {
+    use http_body_util::BodyExt;
+
+    let opened = function.open_stream(event(&json!({}))).await.unwrap();
+    let tollgate::function::Streamed::Body(body) = opened.streamed else {
+        panic!("it failed");
+    };
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (
+        opened.content_type,
+        String::from_utf8(bytes.to_vec()).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn an_endpoint_is_asked_for_a_stream() {
+    use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+
+    let mut stream = Vec::new();
+    for (kind, payload) in [
+        ("PayloadChunk", "one "),
+        ("PayloadChunk", "two"),
+        ("InvokeComplete", "{}"),
+    ] {
+        let text = |text: &str| HeaderValue::String(text.to_owned().into());
+        let message = Message::new(payload)
+            .add_header(Header::new(":message-type", text("event")))
+            .add_header(Header::new(":event-type", text(kind)));
+        aws_smithy_eventstream::frame::write_message_to(&message, &mut stream).unwrap();
+    }
+    let headers = "content-type: application/vnd.amazon.eventstream\r\nx-amzn-remapped-content-type: text/x\r\n";
+    let (url, seen) = endpoint(vec![answer("200 OK", headers, &stream)]).await;
+
+    let (kind, text) = streamed(&placed(url)).await;
+
+    assert_eq!(kind.as_deref(), Some("text/x"));
+    assert_eq!(text, "one two");
+    assert_eq!(
+        seen.await.unwrap(),
+        ["POST /2021-11-15/functions/far/response-streaming-invocations HTTP/1.1"]
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_that_knows_no_streams_is_asked_for_the_whole_and_then_at_once() {
+    let whole = || answer("200 OK", "", b"\"whole\"");
+    let answers = vec![
+        answer("404 Not Found", "", b"404 page not found"),
+        whole(),
+        whole(),
+    ];
+    let (url, seen) = endpoint(answers).await;
+    let function = placed(url);
+
+    for _ in 0..2 {
+        assert_eq!(streamed(&function).await, (None, "\"whole\"".to_owned()));
+    }
+
+    let lines = seen.await.unwrap();
+    assert!(lines[0].contains("response-streaming-invocations"));
+    assert!(
+        lines[1..]
+            .iter()
+            .all(|line| line.contains("/2015-03-31/functions/far/invocations"))
+    );
 }

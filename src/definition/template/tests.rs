@@ -312,3 +312,55 @@ proptest! {
         read_text(&format!("{SAM}Resources:\n  A: {{Type: AWS::Serverless::Api, Properties: {{StageName: {value}, Cors: {value}, Auth: {value}, DefinitionBody: {value}}}}}\n"));
     }
 }
+
+#[test]
+fn functions_have_their_urls_layers_builds_and_retries() {
+    let (template, findings) = read_text(
+        "Transform: AWS::Serverless-2016-10-31
+Resources:
+  Shared: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: shared.zip}}
+  Orders:
+    Type: AWS::Serverless::Function
+    Metadata:
+      BuildMethod: esbuild
+      BuildProperties: {EntryPoints: [src/app.ts], Minify: true, Target: es2022, External: ['@aws-sdk/*'], Plugins: x}
+    Properties:
+      Runtime: nodejs20.x
+      Handler: app.handler
+      CodeUri: orders/
+      AutoPublishAlias: live
+      Layers: [!Ref Shared, 'arn:aws:lambda:us-east-1:999999999999:layer:other:3']
+      FunctionUrlConfig: {AuthType: NONE, InvokeMode: RESPONSE_STREAM, Cors: {AllowOrigins: ['*']}}
+      EventInvokeConfig: {MaximumRetryAttempts: 1, DestinationConfig: {OnFailure: {Type: SQS}}}
+  Plain:
+    Type: AWS::Lambda::Function
+    Properties: {Runtime: python3.12, Handler: app.handler, Code: plain.zip}
+  PlainUrl:
+    Type: AWS::Lambda::Url
+    Properties: {TargetFunctionArn: !GetAtt Plain.Arn, AuthType: AWS_IAM}
+  PlainInvoke:
+    Type: AWS::Lambda::EventInvokeConfig
+    Properties: {FunctionName: !Ref Plain, Qualifier: $LATEST, MaximumEventAgeInSeconds: 60}
+",
+    );
+
+    let orders = &template.functions["Orders"].life;
+    let url = orders.url.as_ref().unwrap();
+    assert!(!url.needs_signature && url.streams);
+    assert_eq!(url.qualifier.as_deref(), Some("live"));
+    assert_eq!(url.cors.as_ref().unwrap().allow_origins, ["*"]);
+    assert!(orders.layers.len() == 1 && orders.layers[0].ends_with("shared.zip"));
+    let build = orders.esbuild.as_ref().unwrap();
+    assert_eq!(build.entry_points, ["src/app.ts"]);
+    assert_eq!(
+        build.options,
+        ["--minify", "--target=es2022", "--external:@aws-sdk/*"]
+    );
+    assert_eq!(orders.event_invoke.maximum_retry_attempts, 1);
+    let plain = &template.functions["Plain"].life;
+    assert!(plain.url.as_ref().unwrap().needs_signature);
+    assert_eq!(plain.event_invoke.maximum_event_age.as_secs(), 60);
+    let mut codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, ["W1044", "W1045", "W1046"]);
+}
