@@ -80,6 +80,10 @@ class Serve(Smoke):
             definition.write_text(mock_api("/found"))
             with Gateway(cwd=folder) as gateway:
                 self.assertEqual(gateway.get("/found").status, 200)
+                # The log is written beside the requests.
+                deadline = time.monotonic() + 20
+                while "openapi.yaml" not in gateway.log() and time.monotonic() < deadline:
+                    time.sleep(0.01)
                 self.assertIn("openapi.yaml", gateway.log())
 
     def test_several_definitions_answer_side_by_side(self):

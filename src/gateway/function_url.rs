@@ -2,7 +2,7 @@
 //!
 //! Source: Lambda developer guide, "Invoking Lambda function URLs", "Control access to
 //! Lambda function URLs" and "Creating and managing Lambda function URLs" (CORS); the
-//! bodies of errors were seen at AWS.
+//! bodies of errors were as clients report them; none was recorded.
 
 use std::sync::Arc;
 
