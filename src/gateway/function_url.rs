@@ -2,7 +2,7 @@
 //!
 //! Source: Lambda developer guide, "Invoking Lambda function URLs", "Control access to
 //! Lambda function URLs" and "Creating and managing Lambda function URLs" (CORS); the
-//! bodies of errors were as clients report them; none was recorded.
+//! bodies of errors are as clients report them, and not recorded at AWS.
 
 use std::sync::Arc;
 
