@@ -648,6 +648,13 @@ impl Reader<'_> {
                 b',' | b']' | b'}' => true,
                 b'[' | b'{' => return None,
                 b'#' if index > 0 && line[index - 1] == b' ' => return None,
+                // A word `-` at the end of a collection is for the full loader to judge.
+                b'-' if index > 0
+                    && line[index - 1] == b' '
+                    && matches!(line.get(index + 1), Some(b',' | b'[' | b']' | b'{' | b'}')) =>
+                {
+                    return None;
+                }
                 b':' => match line.get(index + 1) {
                     None | Some(b' ') => true,
                     Some(b',' | b'[' | b']' | b'{' | b'}') => return None,
