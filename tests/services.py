@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.parse
 import urllib.request
 
 import boto3
@@ -317,7 +318,7 @@ class AgainstARecorder(unittest.TestCase):
         request_id = answer.header("apigw-requestid")
         path, query = seen["path"].split("?")
         self.assertEqual((seen["method"], path), ("GET", "/applications/shop/environments/dev/configurations/a%2Fb"))
-        self.assertEqual(query, "client_id=" + request_id.replace("=", "%3D"))
+        self.assertEqual(query, "client_id=" + urllib.parse.quote(request_id, safe=""))
         self.assertIn("/us-east-1/appconfig/aws4_request", seen["headers"]["authorization"])
 
     def test_a_synchronous_execution_is_started_in_its_region(self):
