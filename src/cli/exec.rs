@@ -37,7 +37,7 @@ impl Exec {
         start_logs(self.options.log_format);
         let runtime = runtime()?;
         let inside = runtime.enter();
-        let Some(ready) = Ready::prepare(&self.options)? else {
+        let Some(ready) = Ready::prepare(&self.options, false)? else {
             return Ok(ExitCode::FAILURE);
         };
         drop(inside);

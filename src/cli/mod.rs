@@ -9,6 +9,7 @@ pub mod common;
 mod config;
 mod exec;
 pub mod load;
+mod own_folder;
 mod render;
 pub mod routes;
 mod serve;

@@ -43,7 +43,7 @@ impl Serve {
         start_logs(self.options.log_format);
         let runtime = runtime()?;
         let inside = runtime.enter();
-        let Some(ready) = Ready::prepare(&self.options)? else {
+        let Some(ready) = Ready::prepare(&self.options, true)? else {
             return Ok(ExitCode::FAILURE);
         };
         drop(inside);
@@ -100,7 +100,10 @@ pub(super) struct Ready {
 
 impl Ready {
     /// Reads and compiles. `None` where a finding forbids to serve; all of them have been said.
-    pub(super) fn prepare(options: &ServeOptions) -> Result<Option<Self>> {
+    ///
+    /// What is counted is kept beside the configuration, if `lasting` says so and that
+    /// does not say where else.
+    pub(super) fn prepare(options: &ServeOptions, lasting: bool) -> Result<Option<Self>> {
         let mut loaded = load(&options.common)?;
         match options.log_format {
             LogFormat::Pretty => loaded.say_notes(),
@@ -112,6 +115,8 @@ impl Ready {
         loaded.settings.strict_aws = options.strict_aws;
         let limits = if loaded.diagnostics.has_errors() {
             None
+        } else if lasting {
+            Some(Arc::new(loaded.open_limits()?))
         } else {
             Some(Arc::new(open_limits(&loaded.settings, Clock::System)?))
         };
