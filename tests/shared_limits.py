@@ -80,16 +80,21 @@ class Redis:
         else:
             raise RuntimeError("redis-server does not start")
         # Whatever else it says is read, so that it never waits for a reader.
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        self.reader = threading.Thread(target=self.process.stdout.read, daemon=True)
+        self.reader.start()
 
     def signal(self, number):
-        self.process.send_signal(number)
+        if self.process:
+            self.process.send_signal(number)
 
     def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-        if self.process:
-            self.process.wait()
+        if self.process is None:
+            return
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdout.close()
+        self.process = None
 
     def command(self, *words):
         """One command, answered with one line or one bulk string."""
@@ -148,11 +153,12 @@ class Load:
     def statuses(self):
         return {status for _, _, status in self.answers()}
 
-    def more(self, count):
-        """Waits until that many more requests were answered by each client."""
-        wanted = [len(client.answers) + count for client in self.clients]
-        while any(len(client.answers) < enough for client, enough in zip(self.clients, wanted)):
-            for client in self.clients:
+    def more(self, count, clients=None):
+        """Waits until that many more requests were answered by each client, or by each of those."""
+        clients = clients or self.clients
+        wanted = [len(client.answers) + count for client in clients]
+        while any(len(client.answers) < enough for client, enough in zip(clients, wanted)):
+            for client in clients:
                 if client.failure:
                     raise client.failure
             time.sleep(0.002)
@@ -197,20 +203,19 @@ class SharedLimits(unittest.TestCase):
         most = BURST + RATE * (last_answered - first_sent)
         # One token may be under way in the bucket.
         least = BURST + RATE * (last_refused - first_answered) - 1
+        expected = BURST + RATE * (last_answered - first_sent)
         print(
-            f"{count} gateways, {len(answers)} requests in {last_answered - first_sent:.2f} s: "
-            f"{passed} passed, between {least:.1f} and {most:.1f} may",
+            f"{count} gateways, {len(answers)} requests in {last_answered - first_sent:.2f} s: {passed} passed, "
+            f"between {least:.1f} and {most:.1f} may ({100 * (passed / expected - 1):+.2f} % of limit and burst)",
             file=sys.stderr,
         )
         self.assertLessEqual(passed, most)
-        # A machine that stood still for longer than the bucket takes to fill lost tokens.
-        gaps = self.longest_pause(refused)
-        if gaps < BURST / RATE:
+        pause = self.longest_pause(refused)
+        if pause < BURST / RATE:
             self.assertGreaterEqual(passed, least)
-            self.assertGreaterEqual(passed, 0.99 * least)
-            self.assertLessEqual(passed, 1.01 * (RATE * SECONDS + BURST) + RATE * (last_answered - first_sent - SECONDS))
         else:
-            print(f"the clients were held up for {gaps:.2f} s: the lower bound is not checked", file=sys.stderr)
+            # On a machine that stood still for longer than the bucket takes to fill, it overflowed.
+            print(f"nobody was refused for {pause:.2f} s: what must pass at least is not known", file=sys.stderr)
 
     @staticmethod
     def longest_pause(refused):
@@ -250,11 +255,10 @@ class SharedLimits(unittest.TestCase):
         return load
 
     def used(self):
-        fields = self.redis.command("HGET", self.month_key(), "used")
-        return int(fields) if fields.isdigit() else 0
-
-    def month_key(self):
-        return "{tollgate}:q:p1:k1:" + time.strftime("%Y-%m-01", time.gmtime())
+        """What Redis has counted in this month."""
+        key = "{tollgate}:q:p1:k1:" + time.strftime("%Y-%m-01", time.gmtime())
+        count = self.redis.command("HGET", key, "used")
+        return int(count) if count.isdigit() else 0
 
     def all_counted(self, load):
         """What was counted elsewhere meanwhile is added once Redis is back."""
@@ -292,10 +296,7 @@ class SharedLimits(unittest.TestCase):
             load.more(100)
             killed.process.kill()
             killed.process.wait()
-            half = load.clients[2:]
-            wanted = [len(client.answers) + 50 for client in half]
-            while any(len(client.answers) < enough for client, enough in zip(half, wanted)):
-                time.sleep(0.002)
+            load.more(50, load.clients[2:])
         self.all_counted(load)
         killed.__exit__()
 
