@@ -198,7 +198,7 @@ fn admit(criterion: &mut Criterion) {
         let received = Clock::System.since_epoch();
         let path = || "/paid".to_owned();
         let mut exchange = Exchange::begin(&api.facts, request(), path(), path(), received);
-        exchange.api_key = Some(("k1".to_owned(), KEY.to_owned()));
+        exchange.api_key = Some(("k1".into(), KEY.into()));
         for (route, what) in [(0, "all"), (1, "account")] {
             let tolls = &api.routes[route].tolls;
             group.bench_function(BenchmarkId::new(what, name), |bencher| {

@@ -40,7 +40,7 @@ impl Exec {
         let _logs = start_logs(self.options.log_format, self.options.verbosity(), -1)?;
         let runtime = runtime()?;
         let inside = runtime.enter();
-        let Some(ready) = Ready::prepare(&self.options)? else {
+        let Some(ready) = Ready::prepare(&self.options, false)? else {
             return Ok(ExitCode::FAILURE);
         };
         drop(inside);

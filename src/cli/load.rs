@@ -139,6 +139,15 @@ pub fn load(common: &Common) -> Result<Loaded> {
         origin,
         &loaded.config,
     );
+    if loaded.settings.store.is_none() {
+        let path = loaded.default_store();
+        let address = path.map(|path| format!("sqlite:{}", path.display()));
+        loaded.effective.push(Effective {
+            key: "store".to_owned(),
+            value: json!(address.as_deref().unwrap_or("memory:")),
+            origin: Origin::Default,
+        });
+    }
     Ok(loaded)
 }
 

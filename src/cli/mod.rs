@@ -12,6 +12,7 @@ mod event;
 mod exec;
 mod invoke;
 pub mod load;
+mod own_folder;
 mod reload;
 mod render;
 pub mod routes;

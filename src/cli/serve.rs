@@ -47,7 +47,7 @@ impl Serve {
         let _logs = start_logs(self.options.log_format, self.options.verbosity(), 0)?;
         let runtime = runtime()?;
         let inside = runtime.enter();
-        let Some(ready) = Ready::prepare(&self.options)? else {
+        let Some(ready) = Ready::prepare(&self.options, true)? else {
             return Ok(ExitCode::FAILURE);
         };
         drop(inside);
@@ -119,7 +119,10 @@ pub(super) struct Ready {
 
 impl Ready {
     /// Reads and compiles. `None` where a finding forbids to serve; all of them have been said.
-    pub(super) fn prepare(options: &ServeOptions) -> Result<Option<Self>> {
+    ///
+    /// What is counted is kept beside the configuration, if `lasting` says so and that
+    /// does not say where else.
+    pub(super) fn prepare(options: &ServeOptions, lasting: bool) -> Result<Option<Self>> {
         let mut loaded = load(&options.common)?;
         match options.log_format {
             LogFormat::Pretty => loaded.say_notes(),
@@ -131,6 +134,8 @@ impl Ready {
         loaded.settings.strict_aws = options.strict_aws;
         let limits = if loaded.diagnostics.has_errors() {
             None
+        } else if lasting {
+            Some(Arc::new(loaded.open_limits()?))
         } else {
             Some(Arc::new(open_limits(&loaded.settings, Clock::System)?))
         };

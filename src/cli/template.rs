@@ -138,7 +138,13 @@ pub(super) fn merge(
             .iter_mut()
             .find(|own| own.name == plan.name)
         {
-            Some(own) => own.api_stages = plan.api_stages,
+            Some(own) => {
+                // The configured plan's throttles count; the template's are replaced.
+                own.api_stages = plan.api_stages.map(|mut stages| {
+                    stages.iter_mut().for_each(|stage| stage.throttle.clear());
+                    stages
+                });
+            }
             None => settings.usage_plans.push(plan),
         }
     }
@@ -212,15 +218,7 @@ pub(super) fn write_inline_code(
             continue;
         }
         let write = || -> std::io::Result<()> {
-            let folder = code.path.parent().unwrap_or(Path::new(""));
-            std::fs::create_dir_all(folder)?;
-            // `.tollgate` beside the template is not for version control.
-            if let Some(own) = folder.ancestors().find(|path| path.ends_with(".tollgate")) {
-                let ignore = own.join(".gitignore");
-                if !ignore.exists() {
-                    std::fs::write(ignore, "*\n")?;
-                }
-            }
+            super::own_folder::make(code.path.parent().unwrap_or(Path::new("")))?;
             std::fs::write(&code.path, &code.text)
         };
         write().with_context(|| format!("cannot write inline code to {}", code.path.display()))?;

@@ -18,9 +18,10 @@ use crate::store::Day;
 
 /// Print what the keys of usage plans have used
 ///
-/// Counts are read from the store that the configuration names, whether a gateway
-/// runs or not; what a running one counted in the last moments may be missing. With
-/// `memory:` they are in the gateway alone: name its control plane with --admin.
+/// Counts are read from the store that the configuration names, or from
+/// `.tollgate/state.db` beside it, whether a gateway runs or not; what a running one
+/// counted in the last moments may be missing. With `memory:` they are in the gateway
+/// alone: name its control plane with --admin.
 #[derive(Args, Debug)]
 pub struct Usage {
     /// Which definitions are read, and how.
@@ -64,17 +65,21 @@ impl Usage {
         let rows = match &self.admin {
             Some(url) => runtime.block_on(ask(url.trim_end_matches('/')))?,
             None => {
-                let loaded = load(&self.common)?;
+                let mut loaded = load(&self.common)?;
                 if loaded.say_findings(Severity::Error) {
                     return Ok(ExitCode::FAILURE);
+                }
+                if let Some(path) = loaded.default_store().filter(|path| path.exists()) {
+                    loaded.name_store(&path);
                 }
                 let inside = runtime.enter();
                 let limits = Arc::new(open_limits(&loaded.settings, Clock::System)?);
                 drop(inside);
-                if limits.store().name() == "memory" {
+                if !limits.store().outlives() {
                     bail!(
-                        "with `store: memory:` usage is known to the running gateway alone: name its control plane, \
-                         `tollgate usage --admin http://127.0.0.1:3001`, or keep counts with `store: \"sqlite:.tollgate/state.db\"`"
+                        "no usage is kept here: with `store: memory:` and in `tollgate exec` the gateway alone knows it \
+                         (name its control plane: `tollgate usage --admin http://127.0.0.1:3001`), and \
+                         `tollgate serve` has not counted here yet"
                     );
                 }
                 limits.configure(&Configured::new(&loaded.settings));

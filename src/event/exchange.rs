@@ -115,7 +115,7 @@ pub struct Exchange<'p> {
     /// When it was received, since 1970.
     pub received: Duration,
     /// The id and value of the API key that the request named, once it was accepted.
-    pub api_key: Option<(String, String)>,
+    pub api_key: Option<(Arc<str>, Arc<str>)>,
     /// Who calls, once the authorizer has let the request pass.
     pub caller: Caller,
     /// The API key's value that a Lambda authorizer named for the caller.

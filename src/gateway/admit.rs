@@ -1,6 +1,7 @@
 //! Whether the caller may come now: the API key, then everything that limits.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::rejection::Rejection;
 use crate::event::Exchange;
@@ -39,7 +40,7 @@ fn find_api_key(
     let holder = sent.and_then(|value| limits.accepted_key(&value, &tolls.api_id, &tolls.stage));
     match holder {
         Some(holder) => {
-            exchange.api_key = Some((holder.key.id.clone(), holder.key.value.clone()));
+            exchange.api_key = Some((Arc::clone(&holder.id), Arc::clone(&holder.value)));
             Ok(())
         }
         None => Err(Rejection::InvalidApiKey),

@@ -83,8 +83,8 @@ fn no_key(limits: &Limits, exchange: &Exchange<'_>) -> String {
     match directory.by_value(sent) {
         None => "the API key is not known".to_owned(),
         Some(holder) => {
-            let id = &holder.key.id;
-            let wrong = match holder.key.enabled {
+            let id = &holder.id;
+            let wrong = match holder.enabled {
                 true => "is in no usage plan of the stage",
                 false => "is disabled",
             };

@@ -25,11 +25,22 @@ pub enum Scope {
     Account,
     /// One of `rateLimits` or `x-tollgate-rate-limit`.
     Rule,
-    /// The store that several gateways share.
+    /// The store did not answer.
     Store,
 }
 
 impl Scope {
+    /// All of them, each at its own place.
+    pub const ALL: [Self; 7] = [
+        Self::PlanMethod,
+        Self::Plan,
+        Self::Quota,
+        Self::Stage,
+        Self::Account,
+        Self::Rule,
+        Self::Store,
+    ];
+
     /// Its name in logs and `RateLimit` headers.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -17,6 +17,8 @@
 //! better throughput in API Gateway" and "Throttle requests to your HTTP APIs".
 
 pub mod bucket;
+mod counters;
+mod health;
 mod in_force;
 pub mod quota;
 pub mod rate_limit;
@@ -33,10 +35,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use self::bucket::{Bucket, Scope};
+use self::counters::{Tally, raise};
+use self::health::Health;
 use self::in_force::{Live, account};
 use self::quota::{Meter, UsedUp};
 use self::rate_limit::{KeyedTaken, Rule};
-use self::saver::Saver;
+use self::saver::{Count, Saver};
 use self::token_bucket::{Pace, Taken};
 use self::usage_plan::{Directory, Holder, Keeper, Membership};
 use crate::base::Clock;
@@ -47,6 +51,7 @@ use crate::observe::metrics::StoreMetrics;
 use crate::store::memory::MemoryStore;
 use crate::store::{Ask, Day, SharedLimits, Store, StoreError};
 
+pub use counters::Counters;
 pub use in_force::{ChangeError, Configured, Decide, Usage};
 pub use refusal::{Policy, Refusal, Why};
 
@@ -64,13 +69,16 @@ pub struct Limits {
     names: Mutex<Names>,
     /// Keys and plans.
     live: tokio::sync::Mutex<Live>,
-    /// The shared store's records as this gateway knows them.
+    /// The shared store's records as this gateway knows them; [`UNREAD`] before it knows any.
     revision: AtomicU64,
-    /// When a shared store that failed is tried again, in nanoseconds of the steady clock.
-    down_until: AtomicU64,
+    health: Health,
+    tally: Tally,
     /// Counts what the store is asked.
     metrics: Arc<StoreMetrics>,
 }
+
+/// A revision that no store gets to.
+const UNREAD: u64 = u64::MAX;
 
 /// Buckets, rules and meters by name. Looked into when plans are compiled, never by a request.
 #[derive(Debug, Default)]
@@ -131,8 +139,9 @@ impl Limits {
             directory: ArcSwap::default(),
             names: Mutex::default(),
             live: tokio::sync::Mutex::default(),
-            revision: AtomicU64::new(0),
-            down_until: AtomicU64::new(0),
+            revision: AtomicU64::new(UNREAD),
+            health: Health::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -154,15 +163,17 @@ impl Limits {
         bucket
     }
 
-    /// The rule of that name: the one that is there if it says the same, or a new one.
+    /// The rule of that name: the one that is there if it says the same, or a new one
+    /// with its buckets' tokens.
     pub fn rule(&self, name: &str, limit: &RateLimit) -> Arc<Rule> {
         let name = format!("rule/{name}/{}", limit.key);
-        let rule = Rule::new(name.as_str(), limit);
         let mut names = self.names();
         let there = names.rules.get(name.as_str()).and_then(Weak::upgrade);
-        if let Some(there) = there.filter(|there| there.pace() == rule.pace()) {
-            return there;
-        }
+        let rule = match there {
+            Some(there) if there.says(limit) => return there,
+            Some(there) => there.changed(limit, self.clock.steady()),
+            None => Rule::new(name.as_str(), limit),
+        };
         let rule = Arc::new(rule);
         names.rules.insert(name.into(), Arc::downgrade(&rule));
         rule
@@ -207,6 +218,20 @@ impl Limits {
         &*self.store
     }
 
+    /// What was refused and how the store fared, for metrics.
+    pub fn counters(&self) -> Counters {
+        let (saved, unsaved) = self.saver.standing();
+        Counters {
+            refused: self.tally.refusals(),
+            decided_alone: self.tally.decided_alone.load(Ordering::Relaxed),
+            store_failures: self.tally.store_failures.load(Ordering::Relaxed),
+            saved,
+            unsaved,
+            store_answers: self.health.answers(),
+            store: self.store.name(),
+        }
+    }
+
     /// Lets a request pass, or not.
     ///
     /// The request's key is [`Exchange::api_key`]; a route without `api_key_required`
@@ -214,24 +239,29 @@ impl Limits {
     ///
     /// # Errors
     ///
-    /// The first limit that refuses it. Nothing is taken or counted then.
+    /// The first limit that refuses it. Nothing is taken or counted then, but where the
+    /// store did not answer in time: such a request may have been counted.
     pub async fn admit(&self, tolls: &RouteTolls, exchange: &Exchange<'_>) -> Result<(), Refusal> {
-        if let Some(shared) = self.store.shared() {
-            return self.admit_shared(shared, tolls, exchange).await;
+        let admitted = match self.store.shared() {
+            Some(shared) => self.admit_shared(shared, tolls, exchange).await,
+            None => match self.admit_here(tolls, exchange) {
+                Ok(Some(count)) if self.store.outlives() => self.settle(count).await,
+                admitted => admitted.map(drop),
+            },
+        };
+        if let Err(refusal) = &admitted {
+            self.tally.refused(refusal.scope);
         }
-        match self.admit_here(tolls, exchange)? {
-            Some(counted) => self.saver.settle(counted, &*self.store, self.options).await,
-            None => Ok(()),
-        }
+        admitted
     }
 
-    /// Decides by this process's counters. The result is the count's number, where
-    /// something was counted.
+    /// Decides by this process's counters. The result is the count, where something was
+    /// counted.
     fn admit_here(
         &self,
         tolls: &RouteTolls,
         exchange: &Exchange<'_>,
-    ) -> Result<Option<u64>, Refusal> {
+    ) -> Result<Option<Count>, Refusal> {
         let (now, wall) = (self.clock.steady(), exchange.received);
         let directory = self.directory.load();
         let membership = membership(&directory, tolls, exchange);
@@ -244,7 +274,7 @@ impl Limits {
         // Two buckets of the plan, the rules, the stage, the account.
         let mut held: [Option<Held<'_>>; MOST_RULES + 4] = [const { None }; MOST_RULES + 4];
         let mut count = 0;
-        let taken = take_all(tolls, membership, exchange, now, |one| {
+        let taken = take_all(tolls, membership, &directory, exchange, now, |one| {
             held[count] = Some(one);
             count += 1;
         })
@@ -274,36 +304,24 @@ impl Limits {
         tolls: &RouteTolls,
         exchange: &Exchange<'_>,
     ) -> Result<(), Refusal> {
-        let now = token_bucket::nanoseconds(self.clock.steady());
-        if now < self.down_until.load(Ordering::Acquire) {
+        if !self.health.may_ask(self.clock.steady()) {
             return self.without_store(tolls, exchange);
         }
         let directory = self.directory.load_full();
         let membership = membership(&directory, tolls, exchange);
-        let (asks, refusals) = questions(tolls, membership, exchange);
-        let answer = shared.take(asks);
+        let (asks, refusals) = questions(tolls, membership, &directory, exchange);
         let asked = std::time::Instant::now();
-        let answer = tokio::time::timeout(self.options.deadline, answer).await;
-        let answered = matches!(answer, Ok(Ok(_)));
-        self.metrics.asked(answered, asked.elapsed());
+        let answer = tokio::time::timeout(self.options.deadline, shared.take(asks)).await;
+        let answer = answer.unwrap_or_else(|_| Err(self.too_slow()));
+        self.metrics.asked(answer.is_ok(), asked.elapsed());
         let verdict = match answer {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(error)) => {
-                self.store_is_down(now, &error);
-                return self.without_store(tolls, exchange);
-            }
-            Err(_) => {
-                let error = StoreError::Slow {
-                    store: self.store.name(),
-                    limit: self.options.deadline,
-                };
-                self.store_is_down(now, &error);
+            Ok(verdict) => verdict,
+            Err(error) => {
+                self.store_failed(&error);
                 return self.without_store(tolls, exchange);
             }
         };
-        if self.down_until.swap(0, Ordering::AcqRel) != 0 {
-            tracing::info!(store = self.store.name(), "the store answers again");
-        }
+        self.store_answered();
         if verdict.revision != self.revision.load(Ordering::Acquire) {
             self.saver.wake_reload();
         }
@@ -323,22 +341,36 @@ impl Limits {
         }
     }
 
-    /// For a second nobody waits for a store that failed.
-    fn store_is_down(&self, now: u64, error: &StoreError) {
-        const PAUSE: u64 = 1_000_000_000;
-        if self.down_until.swap(now + PAUSE, Ordering::AcqRel) == 0 {
-            let requests = match self.options.when_down {
-                WhenDown::Open => "limits are this gateway's own meanwhile",
-                WhenDown::Closed => "requests are refused meanwhile",
-            };
-            tracing::error!(store = self.store.name(), %error, "the store does not answer: {requests}");
+    /// Decides on a request while a shared store does not answer.
+    fn without_store(&self, tolls: &RouteTolls, exchange: &Exchange<'_>) -> Result<(), Refusal> {
+        let directory = self.directory.load();
+        let against_quota = membership(&directory, tolls, exchange)
+            .is_some_and(|membership| membership.quota.is_some());
+        if self.options.when_down == WhenDown::Closed || self.is_strict(against_quota) {
+            return Err(Refusal::store_down());
         }
+        raise(&self.tally.decided_alone);
+        self.admit_here(tolls, exchange).map(drop)
     }
 
-    fn without_store(&self, tolls: &RouteTolls, exchange: &Exchange<'_>) -> Result<(), Refusal> {
-        match self.options.when_down {
-            WhenDown::Open => self.admit_here(tolls, exchange).map(drop),
-            WhenDown::Closed => Err(Refusal::store_down()),
+    fn store_failed(&self, error: &StoreError) {
+        self.health.failed(
+            self.clock.steady(),
+            self.store.name(),
+            error,
+            self.options.when_down,
+            &self.tally.store_failures,
+        );
+    }
+
+    fn store_answered(&self) {
+        self.health.answered(self.store.name());
+    }
+
+    fn too_slow(&self) -> StoreError {
+        StoreError::Slow {
+            store: self.store.name(),
+            limit: self.options.deadline,
         }
     }
 
@@ -393,6 +425,7 @@ fn plan_buckets<'d>(
 fn take_all<'t>(
     tolls: &'t RouteTolls,
     membership: Option<&'t Membership>,
+    keys: &Directory,
     exchange: &Exchange<'_>,
     now: Duration,
     mut hold: impl FnMut(Held<'t>),
@@ -410,7 +443,7 @@ fn take_all<'t>(
     }
     for rule in &tolls.rules {
         let taken = rule
-            .take(exchange, &tolls.endpoint, now)
+            .take(exchange, &tolls.endpoint, keys, now)
             .map_err(|wait| rule_refusal(rule).after(wait))?;
         hold(Held::Rule(rule, taken));
     }
@@ -424,6 +457,7 @@ fn take_all<'t>(
 fn questions(
     tolls: &RouteTolls,
     membership: Option<&Membership>,
+    keys: &Directory,
     exchange: &Exchange<'_>,
 ) -> (Vec<Ask>, Vec<Refusal>) {
     let (mut asks, mut refusals) = (Vec::new(), Vec::new());
@@ -447,7 +481,7 @@ fn questions(
         refusals.push(bucket_refusal(bucket));
     }
     for rule in &tolls.rules {
-        asks.push(rule.ask(exchange, &tolls.endpoint));
+        asks.push(rule.ask(exchange, &tolls.endpoint, keys));
         refusals.push(rule_refusal(rule));
     }
     for bucket in tolls.stage_bucket.iter().chain([&tolls.account]) {

@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use super::bucket::ask;
 use super::token_bucket::{Pace, nanoseconds};
+use super::usage_plan::Directory;
 use crate::event::{Exchange, context_variables};
 use crate::model::{RateLimit, RateLimitKey};
 use crate::store::Ask;
 
-/// Buckets of one rule at once. Beyond that the one that is nearest to being full is forgotten.
+/// Buckets of one rule at once. Beyond that those that are nearest to being full are forgotten.
 const MOST_BUCKETS: usize = 65_536;
 const SHARDS: usize = 16;
 
@@ -51,14 +52,7 @@ enum Source {
 impl Rule {
     /// A rule without buckets.
     pub fn new(name: impl Into<Box<str>>, limit: &RateLimit) -> Self {
-        let RateLimit {
-            key,
-            limit,
-            period,
-            burst,
-            span: _,
-        } = limit;
-        let source = match key {
+        let source = match &limit.key {
             RateLimitKey::Ip => Source::Ip,
             RateLimitKey::Claim(name) => Source::Claim([
                 format!("authorizer.claims.{name}"),
@@ -68,20 +62,28 @@ impl Rule {
             RateLimitKey::Header(name) => Source::Header(name.clone()),
             RateLimitKey::Endpoint => Source::Endpoint,
         };
-        let rate = f64::from(*limit) / period.as_secs_f64().max(f64::MIN_POSITIVE);
         Self {
             name: name.into(),
-            limit: *limit,
-            period: *period,
+            limit: limit.limit,
+            period: limit.period,
             source,
-            pace: Pace::new(rate, burst.unwrap_or(*limit)),
+            pace: pace(limit),
             buckets: KeyedBuckets::new(),
         }
     }
 
-    /// Its rate and size.
-    pub fn pace(&self) -> Pace {
-        self.pace
+    /// Whether a limit is this one. Its key is part of the name.
+    pub(super) fn says(&self, limit: &RateLimit) -> bool {
+        (self.limit, self.period, self.pace) == (limit.limit, limit.period, pace(limit))
+    }
+
+    /// The rule with other numbers; its buckets keep the tokens that fit.
+    pub(super) fn changed(&self, limit: &RateLimit, now: Duration) -> Self {
+        let to = pace(limit);
+        Self {
+            buckets: self.buckets.with_pace(self.pace, to, now),
+            ..Self::new(self.name.clone(), limit)
+        }
     }
 
     /// Takes a token from the caller's bucket.
@@ -89,11 +91,12 @@ impl Rule {
         &self,
         exchange: &Exchange<'_>,
         endpoint: &str,
+        keys: &Directory,
         now: Duration,
     ) -> Result<KeyedTaken, Duration> {
         let key = self
             .source
-            .with_key(exchange, endpoint, |key| self.buckets.hash(key));
+            .with_key(exchange, endpoint, keys, |key| self.buckets.hash(key));
         self.buckets.take(key, self.pace, now)
     }
 
@@ -102,8 +105,8 @@ impl Rule {
     }
 
     /// The question to a shared store.
-    pub(super) fn ask(&self, exchange: &Exchange<'_>, endpoint: &str) -> Ask {
-        let name = self.source.with_key(exchange, endpoint, |key| {
+    pub(super) fn ask(&self, exchange: &Exchange<'_>, endpoint: &str, keys: &Directory) -> Ask {
+        let name = self.source.with_key(exchange, endpoint, keys, |key| {
             format!("{}/{}", self.name, String::from_utf8_lossy(key))
         });
         ask(name, self.pace)
@@ -115,6 +118,7 @@ impl Source {
         &self,
         exchange: &Exchange<'_>,
         endpoint: &str,
+        keys: &Directory,
         then: impl FnOnce(&[u8]) -> T,
     ) -> T {
         let found: Option<Cow<'_, str>> = match self {
@@ -123,14 +127,24 @@ impl Source {
             Self::Claim(names) => names
                 .iter()
                 .find_map(|name| context_variables::lookup(exchange, name)),
-            Self::ApiKey => exchange
-                .api_key
-                .as_ref()
-                .map(|(id, _)| Cow::Borrowed(id.as_str())),
+            Self::ApiKey => match &exchange.api_key {
+                Some((id, _)) => Some(Cow::Borrowed(&**id)),
+                // A route that wants no key: what was sent counts if it is somebody's.
+                None => exchange
+                    .headers()
+                    .last("x-api-key")
+                    .and_then(|value| keys.enabled(&value))
+                    .map(|holder| Cow::Borrowed(&*holder.id)),
+            },
             Self::Header(name) => exchange.headers().last(name),
         };
         then(found.as_deref().unwrap_or_default().as_bytes())
     }
+}
+
+fn pace(limit: &RateLimit) -> Pace {
+    let rate = f64::from(limit.limit) / limit.period.as_secs_f64().max(f64::MIN_POSITIVE);
+    Pace::new(rate, limit.burst.unwrap_or(limit.limit))
 }
 
 /// What tells addresses apart, in hexadecimal digits: all of IPv4, 64 bits of IPv6.
@@ -182,6 +196,28 @@ impl KeyedBuckets {
         }
     }
 
+    /// The same callers, with the tokens that fit another pace.
+    fn with_pace(&self, from: Pace, to: Pace, now: Duration) -> Self {
+        let shards = std::array::from_fn(|index| {
+            let shard = self.shards[index]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let now = nanoseconds(now).max(shard.latest);
+            Mutex::new(Shard {
+                full_at: shard
+                    .full_at
+                    .iter()
+                    .map(|(key, full_at)| (*key, from.carry_over(*full_at, to, now)))
+                    .collect(),
+                latest: now,
+            })
+        });
+        Self {
+            shards,
+            hasher: self.hasher.clone(),
+        }
+    }
+
     fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
     }
@@ -225,13 +261,19 @@ impl KeyedBuckets {
 impl Shard {
     fn make_room(&mut self, now: u64) {
         self.full_at.retain(|_, full_at| *full_at > now);
-        if self.full_at.len() < MOST_BUCKETS / SHARDS {
+        let most = MOST_BUCKETS / SHARDS;
+        if self.full_at.len() < most {
             return;
         }
-        let fullest = self.full_at.iter().min_by_key(|(_, full_at)| **full_at);
-        if let Some(key) = fullest.map(|(key, _)| *key) {
-            self.full_at.remove(&key);
-        }
+        // A quarter at once, so that a flood of strangers does not look at all of them each time.
+        let mut times: Vec<u64> = self.full_at.values().copied().collect();
+        let (_, edge, _) = times.select_nth_unstable(most / 4);
+        let (edge, mut spare) = (*edge, most / 4);
+        self.full_at.retain(|_, full_at| {
+            let goes = *full_at <= edge && spare > 0;
+            spare -= usize::from(goes);
+            !goes
+        });
     }
 }
 
@@ -265,6 +307,25 @@ mod tests {
         buckets.refund(taken, pace);
 
         assert!(buckets.take(7, pace, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn a_rule_that_changes_gives_nobody_fresh_tokens() {
+        let buckets = KeyedBuckets::new();
+        let (slow, wide) = (Pace::new(1.0, 2), Pace::new(1.0, 20));
+        let now = Duration::from_secs(5);
+        assert!(buckets.take(1, slow, now).is_ok());
+        assert!(buckets.take(2, slow, now).is_ok());
+        assert!(buckets.take(2, slow, now).is_ok());
+
+        let wider = buckets.with_pace(slow, wide, now);
+
+        let passes = |key| {
+            (0..30)
+                .filter(|_| wider.take(key, wide, now).is_ok())
+                .count()
+        };
+        assert_eq!((passes(1), passes(2), passes(3)), (1, 0, 20));
     }
 
     #[test]

@@ -96,6 +96,18 @@ impl Pace {
         full_at.saturating_sub(self.interval)
     }
 
+    /// When a bucket of another pace is full that has the tokens of one of this pace,
+    /// as many as it holds. One that is full stays full.
+    pub(super) fn carry_over(self, full_at: u64, to: Self, now: u64) -> u64 {
+        let tokens = self.tokens(full_at, now);
+        if tokens >= u64::from(self.burst) {
+            return now;
+        }
+        let kept = tokens.min(u64::from(to.burst));
+        let missing = to.window.saturating_sub(kept.saturating_mul(to.interval));
+        now.saturating_add(missing)
+    }
+
     /// The whole tokens that are there at `now`.
     fn tokens(self, full_at: u64, now: u64) -> u64 {
         let missing = full_at.saturating_sub(now).min(self.window);
@@ -133,17 +145,10 @@ impl TokenBucket {
     /// A bucket of another pace with the tokens of this one, as many as it holds.
     pub fn with_pace(&self, pace: Pace, now: Duration) -> Self {
         let now = nanoseconds(now).max(self.latest.load(Ordering::Acquire));
-        let tokens = self.pace.tokens(self.full_at.load(Ordering::Acquire), now);
-        let missing = if tokens >= u64::from(self.pace.burst) {
-            0
-        } else {
-            let kept = tokens.min(u64::from(pace.burst));
-            pace.window
-                .saturating_sub(kept.saturating_mul(pace.interval))
-        };
+        let full_at = self.full_at.load(Ordering::Acquire);
         Self {
             pace,
-            full_at: AtomicU64::new(now.saturating_add(missing)),
+            full_at: AtomicU64::new(self.pace.carry_over(full_at, pace, now)),
             latest: AtomicU64::new(now),
         }
     }

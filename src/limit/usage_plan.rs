@@ -271,16 +271,11 @@ impl Records {
                     let own = stages.iter().map(|stage| PlanStage {
                         api_id: stage.api_id.clone(),
                         stage: stage.stage.clone(),
-                        throttle: IndexMap::new(),
+                        throttle: plan_throttles(&stage.throttle),
                     });
                     own.collect()
                 }),
-                method_throttles: method_throttles
-                    .iter()
-                    .filter_map(|(method, throttle)| {
-                        Some((method.clone(), PlanThrottle::of(*throttle)?))
-                    })
-                    .collect(),
+                method_throttles: plan_throttles(method_throttles),
                 product_code: None,
                 begin: day,
                 tags: IndexMap::new(),
@@ -450,6 +445,14 @@ impl Records {
     }
 }
 
+/// By `/path/METHOD`; one that says nothing is none.
+fn plan_throttles(throttles: &IndexMap<String, Throttle>) -> IndexMap<String, PlanThrottle> {
+    throttles
+        .iter()
+        .filter_map(|(method, throttle)| Some((method.clone(), PlanThrottle::of(*throttle)?)))
+        .collect()
+}
+
 /// Something of the configuration that can be recognised again.
 trait Fingerprint: Serialize {
     fn fingerprint(&self) -> String;
@@ -510,8 +513,12 @@ pub struct Directory {
 /// A key and what it may.
 #[derive(Debug)]
 pub struct Holder {
-    /// The key.
-    pub key: ApiKey,
+    /// The key's id.
+    pub id: Arc<str>,
+    /// The secret that clients send.
+    pub value: Arc<str>,
+    /// Whether it may be used.
+    pub enabled: bool,
     /// Its plans.
     plans: Vec<Membership>,
 }
@@ -620,7 +627,9 @@ impl Directory {
         let mut directory = Self::default();
         for (id, key) in &records.keys {
             let holder = Arc::new(Holder {
-                key: key.clone(),
+                id: id.as_str().into(),
+                value: key.value.as_str().into(),
+                enabled: key.enabled,
                 plans: of_key.remove(id.as_str()).unwrap_or_default(),
             });
             directory
@@ -633,9 +642,13 @@ impl Directory {
 
     /// The key that a request may use in a stage: enabled, and in a plan for it.
     pub fn accepted(&self, value: &str, api_id: &str, stage: &str) -> Option<&Arc<Holder>> {
-        let holder = self.by_value.get(value)?;
-        let accepted = holder.key.enabled && holder.membership(api_id, stage).is_some();
-        accepted.then_some(holder)
+        self.enabled(value)
+            .filter(|holder| holder.membership(api_id, stage).is_some())
+    }
+
+    /// The key of that value, if it is enabled.
+    pub fn enabled(&self, value: &str) -> Option<&Arc<Holder>> {
+        self.by_value.get(value).filter(|holder| holder.enabled)
     }
 
     /// A key by its value, whether or not it may be used.
@@ -646,12 +659,5 @@ impl Directory {
     /// A key by its id.
     pub fn by_id(&self, id: &str) -> Option<&Arc<Holder>> {
         self.by_id.get(id)
-    }
-
-    /// Every key with its plans.
-    pub fn memberships(&self) -> impl Iterator<Item = (&ApiKey, &Membership)> {
-        self.by_id
-            .values()
-            .flat_map(|holder| holder.plans.iter().map(|plan| (&holder.key, plan)))
     }
 }

@@ -41,7 +41,8 @@ pub struct Settings {
     pub iam_users: Option<Vec<IamUserSettings>>,
     /// What is behind a VPC link, by its id.
     pub vpc_links: IndexMap<String, VpcLinkSettings>,
-    /// `memory:`, `sqlite:PATH`, `redis://HOST:PORT`.
+    /// `memory:`, `sqlite:PATH`, `redis://HOST:PORT`; absent: in memory, but see
+    /// `tollgate serve`.
     pub store: Option<Spanned<String>>,
     /// How the store is used.
     pub store_options: StoreOptions,
@@ -376,12 +377,14 @@ pub struct UsagePlanSettings {
 }
 
 /// An API and its stage, as a template's usage plan names them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApiStage {
     /// [`Api::id`](super::Api::id).
     pub api_id: String,
     /// The stage's name.
     pub stage: String,
+    /// Throttle for each key and method of the stage, by `/path/METHOD`.
+    pub throttle: IndexMap<String, Throttle>,
 }
 
 /// A quota.

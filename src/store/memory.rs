@@ -38,6 +38,10 @@ impl Store for MemoryStore {
         "memory"
     }
 
+    fn outlives(&self) -> bool {
+        false
+    }
+
     fn records(&self) -> Waiting<'_, Vec<Record>> {
         let records = self
             .lock()

@@ -54,6 +54,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// `memory`, `sqlite`, `redis`: for logs.
     fn name(&self) -> &'static str;
 
+    /// Whether what is written outlives the process.
+    fn outlives(&self) -> bool {
+        true
+    }
+
     /// Every record.
     fn records(&self) -> Waiting<'_, Vec<Record>>;
 

@@ -57,25 +57,26 @@ pub(super) fn read(stack: &Stack<'_>, template: &mut Template) {
             continue;
         };
         let reference = stable_id(id);
-        let mut method_throttles = IndexMap::new();
         let mut stages = Vec::new();
         for entry in get(fields, "ApiStages")
             .and_then(Node::as_sequence)
             .unwrap_or_default()
         {
             let text = |key: &str| tree::get(entry, key).and_then(Node::as_str);
+            let throttle = tree::get(entry, "Throttle")
+                .into_iter()
+                .flat_map(Node::entries)
+                .map(|(method, _, node)| {
+                    let throttle = limits(node, "RateLimit", "BurstLimit", &mut findings);
+                    (method.to_owned(), throttle)
+                })
+                .collect();
             if let (Some(api), Some(stage)) = (text("ApiId"), text("Stage")) {
                 stages.push(ApiStage {
                     api_id: api.to_owned(),
                     stage: stage.to_owned(),
+                    throttle,
                 });
-            }
-            for (method, _, node) in tree::get(entry, "Throttle")
-                .into_iter()
-                .flat_map(Node::entries)
-            {
-                let throttle = limits(node, "RateLimit", "BurstLimit", &mut findings);
-                method_throttles.insert(method.to_owned(), throttle);
             }
         }
         template.usage_plans.push(UsagePlanSettings {
@@ -92,7 +93,7 @@ pub(super) fn read(stack: &Stack<'_>, template: &mut Template) {
                 .map(|node| limits(node, "RateLimit", "BurstLimit", &mut findings))
                 .unwrap_or_default(),
             quota: get(fields, "Quota").and_then(|node| quota(node, &mut findings)),
-            method_throttles,
+            method_throttles: IndexMap::new(),
             api_stages: Some(stages),
             span: resource.span,
             id: reference,
