@@ -1,11 +1,14 @@
-//! The listener for those who run the gateway: AWS's control plane for API keys and usage plans.
+//! The listener for those who run the gateway: AWS's control plane for API keys and
+//! usage plans, and the local user pools.
 //!
 //! It listens on loopback alone and asks for no credentials, so it answers
 //! nobody whom a web page could have sent: a request whose `Host` is no loopback
-//! name, or that comes from a page of another origin, gets 403.
+//! name, or that comes from a page of another origin, gets 403. Local user pools let
+//! pages of this machine in, see [`user_pool`].
 
 pub mod control_plane;
 mod listener;
+pub mod user_pool;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use crate::gateway::Gateway;
 pub fn router(gateway: &Gateway) -> Router {
     control_plane::router(Arc::new(control_plane::ControlPlane::new(gateway.clone())))
         .layer(from_fn(only_from_here))
+        .merge(user_pool::router(gateway))
 }
 
 /// Refuses what a web page of somebody else may have sent.

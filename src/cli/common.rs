@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{ArgMatches, Args, ValueEnum, parser::ValueSource};
 
+use super::auth_options::AuthOptions;
 use crate::admin::AdminPort;
 use crate::definition::settings::{check_region, check_stage_name, check_stage_variable};
 use crate::model::ApiKind;
@@ -114,6 +115,10 @@ pub struct ServeOptions {
     /// Port of the control plane, on loopback; `off` for none [default: the gateway's port + 1, or a free one]
     #[arg(long, value_name = "PORT", env = "TOLLGATE_ADMIN_PORT")]
     pub admin_port: Option<AdminPortFlag>,
+
+    /// Who may pass.
+    #[command(flatten)]
+    pub auth: AuthOptions,
 
     /// Leave out of answers whatever AWS does not send: Retry-After and RateLimit headers
     #[arg(long, env = "TOLLGATE_STRICT_AWS")]

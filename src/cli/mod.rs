@@ -4,6 +4,7 @@
 //! could not be done. Flags beat `TOLLGATE_*` variables beat `tollgate.yaml`
 //! beats defaults.
 
+pub mod auth_options;
 mod check;
 pub mod common;
 mod config;
@@ -15,6 +16,7 @@ mod serve;
 mod signals;
 mod template;
 mod test_invoke;
+mod token;
 mod usage;
 
 use std::io::{IsTerminal, Write};
@@ -55,6 +57,8 @@ pub enum Command {
     Config(config::Config),
     /// Print what the keys of usage plans have used
     Usage(usage::Usage),
+    /// Print a token of a local user pool
+    Token(token::Token),
 }
 
 impl Cli {
@@ -90,6 +94,7 @@ impl Cli {
             Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Usage(command) => command.run(),
+            Command::Token(command) => command.run(),
         }
     }
 }
@@ -103,6 +108,7 @@ impl Command {
             Self::Routes(command) => &mut command.common,
             Self::Config(command) => &mut command.options.common,
             Self::Usage(command) => &mut command.common,
+            Self::Token(command) => &mut command.common,
             Self::TestInvoke(_) | Self::Render(_) => return None,
         })
     }

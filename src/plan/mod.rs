@@ -18,6 +18,7 @@ pub mod validation;
 
 use std::sync::Arc;
 
+use crate::auth::user_pool::UserPools;
 use crate::event::execution_log::LogSettings;
 use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::integration::Integration;
@@ -28,7 +29,7 @@ use crate::model::settings::Settings;
 pub use caching::Caching;
 pub use compile::{Compiler, compile};
 pub use gateway_response::GatewayResponses;
-pub use protection::{Protection, RouteAuthorizer};
+pub use protection::{Protection, RouteAuthorizer, Skipped};
 pub use router::Router;
 pub use validation::Validation;
 
@@ -44,6 +45,8 @@ pub struct Plan {
     pub configured: Configured,
     /// Answers carry nothing that AWS's do not.
     pub strict_aws: bool,
+    /// The local user pools, which the admin listener serves.
+    pub user_pools: UserPools,
 }
 
 impl Plan {
@@ -54,6 +57,7 @@ impl Plan {
             limits,
             configured: Configured::new(settings),
             strict_aws: settings.strict_aws,
+            user_pools: UserPools::default(),
         }
     }
 }

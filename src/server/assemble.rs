@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::auth::Issuers;
+use crate::auth::user_pool::UserPools;
 use crate::base::Clock;
 use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
@@ -14,7 +15,7 @@ use crate::limit::Limits;
 use crate::model::Api;
 use crate::model::settings::Settings;
 use crate::plan::{Compiler, Plan, compile};
-use crate::source::Diagnostics;
+use crate::source::{Diagnostic, Diagnostics};
 use crate::store::{self, StoreError};
 
 /// What the command line or the embedding program adds to the configuration.
@@ -52,6 +53,8 @@ pub fn assemble(
         account_id: settings.account_id.clone(),
         directory: settings.base_directory.clone(),
     };
+    let user_pools = open_user_pools(apis, settings, extras.limits.as_deref(), diagnostics);
+    user_pools.register(&extras.issuers);
     let functions = Functions::new(&settings.functions, extras.handlers, options);
     let client = HttpClient::default();
     let aws = AwsClient::new(functions.aws_config(), client.clone());
@@ -67,8 +70,27 @@ pub fn assemble(
         issuers: &extras.issuers,
         directories: &extras.directories,
     };
-    let plan = compile(apis, &compiler, diagnostics);
+    let mut plan = compile(apis, &compiler, diagnostics);
+    plan.user_pools = user_pools;
     (plan, functions)
+}
+
+/// Opens the local user pools of a plan that is going to be served: one whose counts
+/// last. A plan that is only looked at makes no keys.
+fn open_user_pools(
+    apis: &[Api],
+    settings: &Settings,
+    limits: Option<&Limits>,
+    diagnostics: &mut Diagnostics,
+) -> UserPools {
+    let Some(limits) = limits.filter(|_| !diagnostics.has_errors()) else {
+        return UserPools::default();
+    };
+    UserPools::open(apis, settings, limits.clock()).unwrap_or_else(|fault| {
+        let message = crate::function::chain(&fault);
+        diagnostics.push(Diagnostic::error("E0853", message).at(fault.span));
+        UserPools::default()
+    })
 }
 
 /// Opens the store that the configuration names, for limits that count in it.
