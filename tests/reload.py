@@ -241,6 +241,20 @@ class Reload(unittest.TestCase):
         self.said("`admin` of the configuration has changed")
         self.assertEqual(self.body("/py"), "1")
 
+    def test_the_store_that_nobody_named_stays_open(self):
+        plans = (
+            "apiKeys: [{id: a, value: a-key-of-twenty-chars}]\n"
+            "usagePlans: [{id: p, apiKeys: [a], throttle: {rateLimit: 9, burstLimit: 9}}]\n"
+        )
+        self.configure(plans)
+        self.start()
+        self.assertTrue((self.folder / ".tollgate" / "state.db").exists())
+
+        self.configure(plans + "stage: {name: other}\n")
+        self.said("tollgate.yaml: reloaded")
+
+        self.assertNotIn("takes effect at the next start", self.gateway.log())
+
     def test_a_configuration_that_is_written_later_counts(self):
         (self.folder / "tollgate.yaml").unlink()
         save(self.folder / "api.yaml", definition({}))

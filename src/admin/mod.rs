@@ -1,14 +1,17 @@
 //! The listener for those who run the gateway: AWS's control plane for API keys and
-//! usage plans, Lambda's API for the functions that run here, and what monitors ask.
+//! usage plans, Lambda's API for the functions that run here, what monitors ask, and
+//! the local user pools.
 //!
 //! It listens on loopback alone and asks for no credentials, so it answers
 //! nobody whom a web page could have sent: a request whose `Host` is no loopback
-//! name, or that comes from a page of another origin, gets 403.
+//! name, or that comes from a page of another origin, gets 403. Local user pools let
+//! pages of this machine in, see [`user_pool`].
 
 pub mod control_plane;
 mod health;
 pub mod lambda;
 mod listener;
+pub mod user_pool;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,6 +31,7 @@ pub fn router(gateway: &Gateway) -> Router {
         .merge(lambda::router(gateway.clone()))
         .merge(health::router(gateway))
         .layer(from_fn(only_from_here))
+        .merge(user_pool::router(gateway))
 }
 
 /// Refuses what a web page of somebody else may have sent.

@@ -12,5 +12,6 @@ pub mod issuer;
 pub mod jwt;
 pub mod lambda_authorizer;
 pub mod resource_policy;
+pub mod user_pool;
 
 pub use issuer::Issuers;

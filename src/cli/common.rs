@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, ArgMatches, Args, ValueEnum, parser::ValueSource};
 
+use super::auth_options::AuthOptions;
 use super::debug::DebugTarget;
 use crate::admin::AdminPort;
 use crate::definition::settings::{check_region, check_stage_name, check_stage_variable};
@@ -145,6 +146,10 @@ pub struct ServeOptions {
     /// Run code of --debug once a debugger is attached
     #[arg(long, requires = "debug")]
     pub debug_wait: bool,
+
+    /// Who may pass.
+    #[command(flatten)]
+    pub auth: AuthOptions,
 
     /// Leave out of answers whatever AWS does not send: Retry-After and RateLimit headers
     #[arg(long, env = "TOLLGATE_STRICT_AWS")]

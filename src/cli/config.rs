@@ -81,6 +81,19 @@ impl Config {
                 "admin_port",
                 json!(options.admin_port.map(|port| port.to_string())),
             ),
+            of_serve("userPool", "user_pool", json!(options.auth.user_pool)),
+            of_serve("noAuth", "no_auth", json!(options.auth.no_auth)),
+            of_serve(
+                "claims",
+                "claims",
+                json!(
+                    options
+                        .auth
+                        .claims
+                        .as_ref()
+                        .map(|path| path.display().to_string())
+                ),
+            ),
             of_serve("strictAws", "strict_aws", json!(options.strict_aws)),
             of_serve("logFormat", "log_format", json!(log_format)),
         ]);

@@ -50,6 +50,7 @@ impl Exec {
         };
         runtime.block_on(async {
             let listeners = Listeners::bind(self.options.chosen_host(), port).await?;
+            self.options.auth.check_addresses(listeners.addresses())?;
             let url = listeners
                 .addresses()
                 .first()

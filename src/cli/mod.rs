@@ -4,6 +4,7 @@
 //! could not be done. Flags beat `TOLLGATE_*` variables beat `tollgate.yaml`
 //! beats defaults.
 
+pub mod auth_options;
 mod check;
 pub mod common;
 mod config;
@@ -20,6 +21,7 @@ mod serve;
 mod signals;
 mod template;
 mod test_invoke;
+mod token;
 mod usage;
 
 use std::io::{IsTerminal, Write};
@@ -64,6 +66,8 @@ pub enum Command {
     Config(config::Config),
     /// Print what the keys of usage plans have used
     Usage(usage::Usage),
+    /// Print a token of a local user pool
+    Token(token::Token),
 }
 
 impl Cli {
@@ -101,6 +105,7 @@ impl Cli {
             Command::Render(command) => command.run(),
             Command::Config(command) => command.run(),
             Command::Usage(command) => command.run(),
+            Command::Token(command) => command.run(),
         }
     }
 }
@@ -115,6 +120,7 @@ impl Command {
             Self::Config(command) => &mut command.options.common,
             Self::Usage(command) => &mut command.common,
             Self::Invoke(command) => &mut command.common,
+            Self::Token(command) => &mut command.common,
             Self::TestInvoke(_) | Self::Event(_) | Self::Render(_) => return None,
         })
     }

@@ -111,6 +111,11 @@ impl Reloader {
             }
         };
         loaded.settings.strict_aws = self.options.strict_aws;
+        if let Err(error) = self.options.auth.put_over(&mut loaded.settings) {
+            self.is_broken = true;
+            tracing::error!("{error:#}; what was served before goes on");
+            return;
+        }
         let before = self.gateway.plan();
         let extras = Extras {
             limits: Some(Arc::clone(&before.limits)),
@@ -215,6 +220,7 @@ fn watched(loaded: &Loaded, options: &ServeOptions) -> Watched {
     files.extend(loaded.config.iter().cloned());
     files.extend(common.env_file.iter().cloned());
     files.extend(common.env_vars.iter().cloned());
+    files.extend(options.auth.claims.iter().cloned());
     files.extend(loaded.values_files.iter().cloned());
     if loaded.config.is_none() {
         // One that is written later counts from then on.

@@ -53,6 +53,7 @@ impl Serve {
         drop(inside);
         runtime.block_on(async {
             let listeners = Listeners::bind(self.options.chosen_host(), self.options.port).await?;
+            self.options.auth.check_addresses(listeners.addresses())?;
             let admin = ready.bind_admin(&self.options, &listeners).await?;
             let admin_address = admin.as_ref().map(AdminListener::address);
             let addresses = listeners.addresses();
@@ -132,6 +133,7 @@ impl Ready {
                 .for_each(|note| tracing::info!("{note}")),
         }
         loaded.settings.strict_aws = options.strict_aws;
+        options.auth.put_over(&mut loaded.settings)?;
         let limits = if loaded.diagnostics.has_errors() {
             None
         } else if lasting {
@@ -293,6 +295,17 @@ impl Ready {
             text.push_str(&format!(
                 "\nAPI keys and usage plans: aws apigateway … --endpoint-url http://{admin}\n"
             ));
+            for pool in self.plan.user_pools.iter() {
+                let clients: Vec<_> = pool
+                    .clients()
+                    .into_iter()
+                    .map(|one| one.client_id)
+                    .collect();
+                text.push_str(&format!(
+                    "\nUser pool {}: aws cognito-idp … --endpoint-url http://{admin}\n  clients: {}; keys: http://{admin}/{}/.well-known/jwks.json\n",
+                    pool.id(), clients.join(", "), pool.id()
+                ));
+            }
         }
         text
     }
@@ -319,6 +332,7 @@ impl Ready {
             "message": "listening",
             "url": addresses.first().map(|address| format!("http://{address}")),
             "admin": admin.map(|address| format!("http://{address}")),
+            "userPools": self.plan.user_pools.iter().map(|pool| pool.id()).collect::<Vec<_>>(),
             "addresses": addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
             "apis": apis,
             "functionUrls": self.plan.function_urls.iter().map(|url| json!({

@@ -10,4 +10,5 @@ pub mod openapi;
 mod rate_limits;
 pub mod settings;
 pub mod template;
+mod user_pools;
 mod values;

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use super::function_life;
 use super::rate_limits;
+use super::user_pools;
 use super::values::{self, get};
 use crate::model::settings::{
     ApiKeySettings, AuthorizerSettings, Durability, FunctionLife, FunctionPlace, FunctionSettings,
@@ -129,6 +130,9 @@ fn given(root: &Node) -> IndexMap<String, Spanned<Json>> {
                 }
             }
         }
+        if key == "userPools" {
+            user_pools::blank_secrets(&mut value);
+        }
         given.insert(key.to_owned(), Spanned { value, span });
     }
     given
@@ -184,7 +188,13 @@ impl Reader<'_> {
                 "authorizers" => {
                     self.settings.authorizers = self.authorizers(node, "`authorizers`");
                 }
-                "userPools" => self.settings.user_pools = self.authorizers(node, "`userPools`"),
+                "userPools" => {
+                    let pools = values::mapping(node, "`userPools`", self.findings);
+                    self.settings.local_user_pools =
+                        user_pools::read_local(pools, self.findings);
+                    let elsewhere = user_pools::elsewhere(node);
+                    self.settings.user_pools = self.authorizers(&elsewhere, "`userPools`");
+                }
                 "apiKeys" => self.api_keys(node),
                 "usagePlans" => self.usage_plans(node),
                 "iam" => self.iam(node),
@@ -800,7 +810,6 @@ impl Reader<'_> {
                 span: *span,
                 ..AuthorizerSettings::default()
             };
-            let mut later = false;
             for (key, (span, node)) in fields {
                 match key.as_str() {
                     _ if node.is_null() => {}
@@ -815,15 +824,6 @@ impl Reader<'_> {
                         };
                         authorizer.audience =
                             Some(audience.into_iter().map(|text| text.value).collect());
-                    }
-                    "local" | "clients" | "users" if what.ends_with("`userPools`") => {
-                        if !later {
-                            later = true;
-                            self.findings.push(
-                                Diagnostic::unsupported("a local user pool (`userPools`: `local`)")
-                                    .at(*span),
-                            );
-                        }
                     }
                     key => self.findings.push(values::unknown_key(
                         key,

@@ -5,6 +5,7 @@
 //! carries its [`Span`], so that a finding names the line.
 
 pub mod settings;
+pub mod user_pool;
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::user_pool::UserPoolSettings;
 use super::{ApiKind, Cors, RateLimit, Spanned, Stage, Throttle};
 use crate::source::Span;
 
@@ -33,6 +34,12 @@ pub struct Settings {
     pub authorizers: IndexMap<String, AuthorizerSettings>,
     /// By user pool ARN: where a pool's keys are.
     pub user_pools: IndexMap<String, AuthorizerSettings>,
+    /// User pools that run beside the gateway.
+    pub local_user_pools: Vec<UserPoolSettings>,
+    /// Pools that documents name and the configuration does not are local, too.
+    pub user_pool_for_all: bool,
+    /// Authorizers are not asked: every caller is the one of these claims.
+    pub no_auth: Option<std::sync::Arc<serde_json::Map<String, serde_json::Value>>>,
     /// API keys.
     pub api_keys: Vec<ApiKeySettings>,
     /// Usage plans.
@@ -76,6 +83,9 @@ impl Default for Settings {
             layers: IndexMap::new(),
             authorizers: IndexMap::new(),
             user_pools: IndexMap::new(),
+            local_user_pools: Vec::new(),
+            user_pool_for_all: false,
+            no_auth: None,
             api_keys: Vec::new(),
             usage_plans: Vec::new(),
             iam_users: None,

@@ -19,6 +19,7 @@ pub mod validation;
 
 use std::sync::Arc;
 
+use crate::auth::user_pool::UserPools;
 use crate::event::execution_log::LogSettings;
 use crate::event::{ApiFacts, CanaryFacts, RouteFacts};
 use crate::function::Functions;
@@ -34,7 +35,7 @@ pub use caching::Caching;
 pub use compile::{Compiler, compile};
 pub use function_url::{FunctionUrlPlan, UrlChoice};
 pub use gateway_response::GatewayResponses;
-pub use protection::{Protection, RouteAuthorizer};
+pub use protection::{Protection, RouteAuthorizer, Skipped};
 pub use router::Router;
 pub use validation::Validation;
 
@@ -56,6 +57,8 @@ pub struct Plan {
     pub strict_aws: bool,
     /// What watches all of them; the same from plan to plan.
     pub observer: Arc<Observer>,
+    /// The local user pools, which the admin listener serves.
+    pub user_pools: UserPools,
 }
 
 impl Plan {
@@ -74,6 +77,7 @@ impl Plan {
             limits,
             configured: Configured::new(settings),
             strict_aws: settings.strict_aws,
+            user_pools: UserPools::default(),
         }
     }
 }

@@ -13,12 +13,13 @@ use crate::auth::cognito::{self, CognitoAuthorizer};
 use crate::auth::iam::IamUsers;
 use crate::auth::identity_source::IdentitySource;
 use crate::auth::issuer::{Issuer, Location};
-use crate::auth::jwt::JwtAuthorizer;
+use crate::auth::jwt::{self, JwtAuthorizer};
 use crate::auth::lambda_authorizer::{Input, LambdaAuthorizer};
 use crate::auth::resource_policy::ResourcePolicy;
 use crate::base::FunctionArn;
-use crate::event::ApiFacts;
+use crate::event::caller::{Claims, LambdaCaller};
 use crate::event::http::PayloadFormat;
+use crate::event::{ApiFacts, Caller};
 use crate::function::FunctionRef;
 use crate::integration::uri::fill_stage_variables;
 use crate::model::{Api, ApiKind, Authorization, Authorizer, AuthorizerKind, Route, Spanned};
@@ -62,6 +63,17 @@ pub enum RouteAuthorizer {
     Cognito(Arc<CognitoAuthorizer>, Vec<String>),
     /// A function decides.
     Lambda(Arc<LambdaAuthorizer>),
+    /// Nobody is asked: `--no-auth`.
+    Skipped(Arc<Skipped>),
+}
+
+/// Who everybody is, where no authorizer is asked.
+#[derive(Clone, Debug)]
+pub struct Skipped {
+    /// The caller.
+    pub caller: Caller,
+    /// The API key that a Lambda authorizer would name.
+    pub usage_identifier_key: Option<String>,
 }
 
 /// Everything that protects routes of one API.
@@ -70,6 +82,8 @@ pub(super) struct Protections {
     signatures: Option<Watched>,
     users: Result<Arc<IamUsers>, String>,
     resource_policy: Result<Option<Arc<ResourcePolicy>>, String>,
+    kinds: IndexMap<String, AuthorizerKind>,
+    no_auth: Option<Arc<Claims>>,
 }
 
 /// Why something cannot be built, and where it stands.
@@ -152,6 +166,12 @@ impl Protections {
             signatures: signed.then(|| watched("AWS_IAM")),
             users,
             resource_policy,
+            kinds: api
+                .authorizers
+                .iter()
+                .map(|(name, authorizer)| (name.clone(), authorizer.kind.clone()))
+                .collect(),
+            no_auth: compiler.settings.no_auth.clone(),
         }
     }
 
@@ -159,6 +179,7 @@ impl Protections {
     pub(super) fn of_route(&self, route: &Route) -> Result<Protection, String> {
         let mut watched = None;
         let authorizer = match &route.authorization {
+            asked if self.skips(asked) => self.skipped(asked),
             Authorization::None => RouteAuthorizer::Open,
             Authorization::Iam(_) => {
                 watched.clone_from(&self.signatures);
@@ -184,6 +205,42 @@ impl Protections {
             resource_policy: self.resource_policy.clone()?,
             watched,
         })
+    }
+}
+
+impl Protections {
+    fn skips(&self, asked: &Authorization) -> bool {
+        self.no_auth.is_some() && !matches!(asked, Authorization::None)
+    }
+
+    /// The caller of `--claims` in the form that the route's authorizer would give.
+    fn skipped(&self, asked: &Authorization) -> RouteAuthorizer {
+        let claims = self.no_auth.clone().unwrap_or_default();
+        let text = |name: &str| claims.get(name).and_then(serde_json::Value::as_str);
+        let usage_identifier_key = text("usageIdentifierKey").map(str::to_owned);
+        let caller = match asked {
+            Authorization::None | Authorization::Iam(_) => Caller::Anonymous,
+            Authorization::Authorizer { name, scopes, .. } => match self.kinds.get(name) {
+                Some(AuthorizerKind::Token { .. } | AuthorizerKind::Request { .. }) => {
+                    let principal = text("principalId").or_else(|| text("sub"));
+                    let mut context = (*claims).clone();
+                    context.remove("principalId");
+                    context.remove("usageIdentifierKey");
+                    Caller::Lambda(Arc::new(LambdaCaller {
+                        principal_id: principal.map(str::to_owned),
+                        context: Some(context),
+                    }))
+                }
+                _ => Caller::Token {
+                    scopes: (!scopes.is_empty()).then(|| jwt::scopes_of(&claims)),
+                    claims,
+                },
+            },
+        };
+        RouteAuthorizer::Skipped(Arc::new(Skipped {
+            caller,
+            usage_identifier_key,
+        }))
     }
 }
 

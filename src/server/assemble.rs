@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use crate::auth::Issuers;
 use crate::auth::lambda_authorizer::AuthorizerAnswers;
+use crate::auth::user_pool::UserPools;
 use crate::base::Clock;
 use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
@@ -19,7 +20,7 @@ use crate::model::Api;
 use crate::model::settings::Settings;
 use crate::observe::Observer;
 use crate::plan::{Compiler, Plan, compile};
-use crate::source::Diagnostics;
+use crate::source::{Diagnostic, Diagnostics};
 use crate::store::{self, StoreError};
 
 /// What the command line or the embedding program adds to the configuration.
@@ -63,6 +64,7 @@ pub fn assemble(
     diagnostics: &mut Diagnostics,
 ) -> (Plan, Functions) {
     let functions = place(settings, extras.clone());
+    let user_pools = open_user_pools(apis, settings, &extras, diagnostics);
     let client = extras.client;
     let aws = AwsClient::new(functions.aws_config(), client.clone());
     let limits = extras
@@ -79,7 +81,8 @@ pub fn assemble(
         observer: &extras.observer,
         directories: &extras.directories,
     };
-    let plan = compile(apis, &compiler, diagnostics);
+    let mut plan = compile(apis, &compiler, diagnostics);
+    plan.user_pools = user_pools;
     (plan, functions)
 }
 
@@ -107,6 +110,32 @@ pub fn place(settings: &Settings, extras: Extras) -> Functions {
         extras.handlers,
         options,
     )
+}
+
+/// Opens the local user pools of a plan that is going to be served: one whose counts
+/// last. A plan that is only looked at makes no keys, and one that is wrong leaves those
+/// that the plan before it trusts.
+fn open_user_pools(
+    apis: &[Api],
+    settings: &Settings,
+    extras: &Extras,
+    diagnostics: &mut Diagnostics,
+) -> UserPools {
+    let limits = extras.limits.as_ref();
+    let Some(limits) = limits.filter(|_| !diagnostics.has_errors()) else {
+        return UserPools::default();
+    };
+    match UserPools::open(apis, settings, limits.clock()) {
+        Ok(user_pools) => {
+            user_pools.register(&extras.issuers);
+            user_pools
+        }
+        Err(fault) => {
+            let message = crate::function::chain(&fault);
+            diagnostics.push(Diagnostic::error("E0853", message).at(fault.span));
+            UserPools::default()
+        }
+    }
 }
 
 /// Opens the store that the configuration names, for limits that count in it.

@@ -152,6 +152,12 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0831", "a VPC link without targets"),
     ("E0841", "an IAM user that is half one"),
     ("E0842", "two IAM users with one access key"),
+    ("E0851", "a local user pool that cannot be one"),
+    (
+        "E0852",
+        "a client, user, group or resource server of a local user pool that is half one, or there twice",
+    ),
+    ("E0853", "a local user pool whose keys cannot be kept"),
     ("E0901", "a gateway response with a status that is none"),
     ("E0902", "a mapped header that cannot be read"),
     ("E0903", "a route that is there twice"),

@@ -22,6 +22,8 @@ pub enum Location {
     Discovery,
     /// Here.
     KeySet(String),
+    /// In this process: a local user pool's. Nothing is ever fetched.
+    Own,
 }
 
 /// The address of an issuer's discovery document.

@@ -84,7 +84,7 @@ impl Issuer {
     /// An issuer whose keys are at `location`. Nothing is fetched yet.
     pub fn new(name: impl Into<String>, location: Location) -> Self {
         let key_set_url = match &location {
-            Location::Discovery => None,
+            Location::Discovery | Location::Own => None,
             Location::KeySet(url) => Some(url.clone()),
         };
         Self {
@@ -97,6 +97,16 @@ impl Issuer {
             })),
             verified: BoundedCache::new(TOKENS, TOKEN_BYTES),
         }
+    }
+
+    /// An issuer whose keys are known and stay.
+    pub fn with_keys(name: impl Into<String>, set: KeySet) -> Self {
+        let issuer = Self::new(name, Location::Own);
+        issuer.keys.store(Arc::new(Known {
+            set,
+            read: Some(Instant::now()),
+        }));
+        issuer
     }
 
     /// `iss` of its tokens.
@@ -170,6 +180,9 @@ impl Issuer {
         kid: &str,
         seen: Arc<Known>,
     ) -> Result<Arc<Key>, KeyFault> {
+        if self.location == Location::Own {
+            return Err(KeyFault::Unknown);
+        }
         let mut fetching = Arc::clone(&self.fetching).lock_owned().await;
         let mut known = self.keys.load_full();
         let find = |known: &Known| known.set.get(kid).map(Arc::clone);
@@ -199,7 +212,9 @@ impl Issuer {
 
     /// Reads old keys again, without anybody waiting for it.
     fn refresh_when_old(self: &Arc<Self>, known: &Known) {
-        if known.read.is_none_or(|read| read.elapsed() < REFRESH_AFTER) {
+        if known.read.is_none_or(|read| read.elapsed() < REFRESH_AFTER)
+            || self.location == Location::Own
+        {
             return;
         }
         let Ok(fetching) = Arc::clone(&self.fetching).try_lock_owned() else {
@@ -256,11 +271,24 @@ type Identity = (String, Location);
 #[derive(Clone, Debug, Default)]
 pub struct Issuers {
     known: Arc<Mutex<HashMap<Identity, Arc<Issuer>>>>,
+    /// Local user pools, by each name that documents give them.
+    own: Arc<Mutex<HashMap<String, Arc<Issuer>>>>,
 }
 
 impl Issuers {
+    /// From now on these names mean these issuers, wherever their keys are said to
+    /// be, and those of the last call no longer do.
+    pub fn set_own(&self, issuers: HashMap<String, Arc<Issuer>>) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = issuers;
+    }
+
     /// The issuer of that name whose keys are at `location`.
     pub fn get(&self, name: &str, location: Location) -> Arc<Issuer> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(issuer) = own.get(name) {
+            return Arc::clone(issuer);
+        }
+        drop(own);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let issuer = known
             .entry((name.to_owned(), location.clone()))

@@ -207,7 +207,7 @@ pub(super) fn check_times(claims: &Claims, now: Duration) -> Result<(), JwtFault
 }
 
 /// The scopes a token holds: `scope`, or `scp` where there is none; words, or a list of them.
-pub(super) fn scopes_of(claims: &Claims) -> Vec<String> {
+pub fn scopes_of(claims: &Claims) -> Vec<String> {
     let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
     let mut scopes = match claims.get("scope").or_else(|| claims.get("scp")) {
         Some(Json::String(text)) => words(text),
