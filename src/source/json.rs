@@ -362,6 +362,8 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_serde_json(text in r#"[\[\]{}",:0-9a-z \\.-]{0,40}"#) {
+            // A lone `-0` is a float there; here, as in YAML, it is the integer 0.
+            prop_assume!(!text.contains("-0"));
             if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
                 let mut found = Diagnostics::default();
                 let node = read(&text, FileId(0), &mut found).unwrap();
