@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::{Method, Response, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::futures::Notified;
 
 use self::encode::{Ends as Framing, Turn};
 use self::outgoing::Outgoing;
@@ -50,36 +51,51 @@ where
 {
     let link = Arc::new(Mutex::new(link));
     let mut finish = pin!(shared.finishing());
-    let mut finishing = false;
-    while !finishing {
+    loop {
         let read = poll_fn(|context| match lock(&link).poll_head(context) {
-            Poll::Pending if finish.as_mut().poll(context).is_ready() => {
-                finishing = true;
-                Poll::Ready(Ok(None))
-            }
+            Poll::Pending if finish.as_mut().poll(context).is_ready() => Poll::Ready(Ok(None)),
             read => read,
         });
         let Some(recorded) = read.await? else {
             break;
         };
-        let in_flight = shared.begin_request();
-        let (mut turn, received) = begin(recorded, &link, ends);
+        let _in_flight = shared.begin_request();
         // Boxed: an idle connection keeps no room for it.
-        let response = Box::pin(answer(service.clone(), received)).await;
-        if !finishing {
-            finishing =
-                poll_fn(|context| Poll::Ready(finish.as_mut().poll(context).is_ready())).await;
-        }
-        // Ours is the only hold when the request's body was dropped, read or not.
-        let is_body_held = Arc::strong_count(&link) > 1;
-        turn.keep_alive &= lock(&link).settle(is_body_held) && !finishing;
-        send(&link, &mut turn, response).await?;
-        drop(in_flight);
-        if !turn.keep_alive {
+        let turn = Box::pin(take_turn(
+            &link,
+            recorded,
+            ends,
+            service.clone(),
+            finish.as_mut(),
+        ));
+        if !turn.await? {
             break;
         }
     }
     poll_fn(|context| lock(&link).poll_close(context)).await
+}
+
+/// Answers one request; says whether another may follow.
+async fn take_turn<T, S>(
+    link: &Shared<T>,
+    recorded: Recorded,
+    ends: Ends,
+    service: S,
+    mut finish: Pin<&mut Notified<'_>>,
+) -> io::Result<bool>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service,
+{
+    let (mut turn, received) = begin(recorded, link, ends);
+    let response = answer(service, received).await;
+    // Ours is the only hold when the request's body was dropped, read or not.
+    let is_body_held = Arc::strong_count(link) > 1;
+    turn.keep_alive &= lock(link).settle(is_body_held);
+    let finishing = poll_fn(|context| Poll::Ready(finish.as_mut().poll(context).is_ready())).await;
+    turn.keep_alive &= !finishing;
+    send(link, &mut turn, response).await?;
+    Ok(turn.keep_alive)
 }
 
 /// What the service gets, and what its answer must know of the request.

@@ -291,3 +291,22 @@ async fn a_client_that_goes_on_sending_after_a_refusal_is_listened_to_for_a_whil
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert_eq!(begin.elapsed().as_secs(), 5);
 }
+
+#[test]
+fn an_idle_connection_takes_little() {
+    let (_client, server) = duplex(1);
+    let shared = Arc::new(Connection::new(Arc::default()));
+    let address = ([127, 0, 0, 1], 1).into();
+    let ends = Ends {
+        peer: address,
+        local: address,
+        scheme: Scheme::Http,
+    };
+    let options = Options::default();
+    let service = |request| answer(request, Log::default());
+
+    let served = connection::run(server, ends, service, &options, shared);
+
+    let taken = std::mem::size_of_val(&served) + std::mem::size_of::<Mutex<Link<DuplexStream>>>();
+    assert!(taken <= 2048, "{taken} bytes");
+}
