@@ -41,6 +41,8 @@ class Gateway:
 
     name = ""
     scenarios = frozenset()
+    # How many connections it is loaded by.
+    connections = 64
 
     def command(self, bench, scenario, port, routes):
         """The command, after its files were written."""
@@ -78,7 +80,8 @@ class Tollgate(Gateway):
     def command(self, bench, scenario, port, routes):
         # AWS's account limit would stop a load test at 10,000 requests per second.
         settings = {"throttle": {"rateLimit": 10**8, "burstLimit": 10**8}, "functions": {}}
-        arguments = ["--port", port, "--admin-port", "off"]
+        # No line a request, as the others write none.
+        arguments = ["--port", port, "--admin-port", "off", "-q"]
         if scenario == "jwt":
             key_set = f"http://127.0.0.1:{bench.backend}/jwks.json"
             settings["authorizers"] = {"pool": {"issuer": bench.issuer.url, "jwksUri": key_set}}
@@ -361,6 +364,8 @@ export const handler = async () => ({
 class ServerlessOffline(Gateway):
     name = "serverless-offline"
     scenarios = frozenset(["function"])
+    # It starts a worker for each request at once, and with 64 answers none for seconds.
+    connections = 4
 
     def __init__(self, folder):
         self.modules = folder

@@ -1,13 +1,12 @@
 //! Where a chunked body ends: RFC 9112, section 7.1, read strictly.
 //!
-//! The bytes pass on to hyper as they are; this only follows them, so that the
-//! next head is found where it begins. What it lets through is the part of the
-//! grammar on which all readers agree: no space around the size, no bare CR or
-//! LF, no size that overflows, extensions and trailers within bounds.
+//! What it lets through is the part of the grammar on which all readers agree: no
+//! space around the size, no bare CR or LF, no size that overflows, extensions and
+//! trailers within bounds. Both mean nothing here and are dropped.
 
 /// How long one size line may be, extensions included.
 const LONGEST_SIZE_LINE: u32 = 1024;
-/// How much all extensions of one body may take; hyper gives up at 16 KiB.
+/// How much all extensions of one body may take.
 const MOST_EXTENSION_BYTES: u32 = 8 * 1024;
 /// How much all trailers of one body may take.
 const MOST_TRAILER_BYTES: u32 = 8 * 1024;
@@ -66,25 +65,27 @@ impl ChunkedBody {
         self.state == State::End
     }
 
-    /// Follows `bytes` and says how many of them are the body's.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<usize, MalformedChunk> {
+    /// Reads framing up to the next data or the body's end, and says how many of `bytes` that takes.
+    pub(super) fn framing(&mut self, bytes: &[u8]) -> Result<usize, MalformedChunk> {
         let mut at = 0;
-        while at < bytes.len() && self.state != State::End {
-            if self.state == State::Data {
-                let step = usize::try_from(self.size)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len() - at);
-                self.size -= step as u64;
-                at += step;
-                if self.size == 0 {
-                    self.state = State::DataCr;
-                }
-                continue;
-            }
+        while at < bytes.len() && !matches!(self.state, State::Data | State::End) {
             self.state = self.step(bytes[at])?;
             at += 1;
         }
         Ok(at)
+    }
+
+    /// Takes up to `available` bytes of data, and says how many; 0 outside of data.
+    pub(super) fn data(&mut self, available: usize) -> usize {
+        if self.state != State::Data {
+            return 0;
+        }
+        let step = usize::try_from(self.size).map_or(available, |size| size.min(available));
+        self.size -= step as u64;
+        if self.size == 0 {
+            self.state = State::DataCr;
+        }
+        step
     }
 
     fn step(&mut self, byte: u8) -> Result<State, MalformedChunk> {
@@ -164,7 +165,13 @@ mod tests {
         let mut body = ChunkedBody::new();
         let mut used = 0;
         for piece in bytes.chunks(step) {
-            used += body.follow(piece)?;
+            let mut rest = piece;
+            while !rest.is_empty() && !body.is_over() {
+                let step = body.framing(rest)?;
+                let step = step + body.data(rest.len() - step);
+                used += step;
+                rest = &rest[step..];
+            }
             if body.is_over() {
                 return Ok(Some(used));
             }

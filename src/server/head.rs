@@ -158,7 +158,13 @@ impl HeadReader {
             Ok(None) => Ok(None),
             Ok(Some(length)) => {
                 let done = std::mem::take(self);
-                let head = buffer.split_to(length).freeze();
+                // The whole buffer goes without a copy or a count of who shares it.
+                let head = if length == buffer.len() {
+                    std::mem::take(buffer)
+                } else {
+                    buffer.split_to(length)
+                };
+                let head = head.freeze();
                 done.finish(head).map(Some)
             }
             Err(why) => Err(std::mem::take(self).refuse(why, buffer)),

@@ -1,13 +1,10 @@
 //! The server: listeners, the accept loop, and strict reading of HTTP/1 heads.
 //!
-//! A client's bytes take this way: [`Listeners`] accept a connection,
-//! `connection` tells HTTP/1 from HTTP/2 by its first bytes, and hyper runs the
-//! protocol. Between the socket and hyper's HTTP/1 sits `recorder`: it reads
-//! each request's head itself ([`head`]), refuses what two readers could
-//! understand in two ways, keeps the header names as the client spelt them, and
-//! hands hyper a plain head of its own making in place of the client's. So
-//! hyper never reads a byte of a head that a stranger wrote, and where a
-//! request ends is decided in one place.
+//! A client's bytes take this way: [`Listeners`] accept a connection, `connection`
+//! tells HTTP/1 from HTTP/2 by its first bytes. HTTP/1 is ours, since a gateway must
+//! know one way only in which a request can be understood, and keep the header names
+//! as the client spelt them: [`head`] reads and refuses, `link` finds where bodies end
+//! and keeps time, `http1` takes turns of requests and answers. HTTP/2 is hyper's.
 //!
 //! What a request means is the service's business: it gets a
 //! [`ReceivedRequest`], also for a head that was
@@ -22,9 +19,11 @@ mod chunked;
 mod connection;
 mod embed;
 pub mod head;
+mod http1;
+mod http2;
+mod link;
 mod listen;
 mod options;
-mod recorder;
 mod stall;
 pub mod watch;
 

@@ -96,8 +96,9 @@ impl Drop for Redis {
 async fn gateways(count: usize, redis: &Redis, config: &str) -> Vec<Running> {
     let mut gateways = Vec::new();
     for _ in 0..count {
-        let config = format!("{}\n{config}", redis.url());
-        gateways.push(metered(&format!("store: {config}")).spawn().await.unwrap());
+        // Patient: on a busy machine, too, the store decides and no gateway alone.
+        let config = format!("store: {{url: '{}', deadline: 30}}\n{config}", redis.url());
+        gateways.push(metered(&config).spawn().await.unwrap());
     }
     gateways
 }
