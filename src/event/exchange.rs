@@ -67,6 +67,24 @@ pub struct RouteFacts {
     pub metrics: Arc<RouteMetrics>,
 }
 
+/// An API key that a request may name.
+#[derive(PartialEq, Eq)]
+pub struct ApiKeyFacts {
+    /// Its id.
+    pub id: Box<str>,
+    /// The secret that clients send.
+    pub value: Box<str>,
+}
+
+impl std::fmt::Debug for ApiKeyFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiKeyFacts")
+            .field("id", &self.id)
+            .field("value", &"***")
+            .finish()
+    }
+}
+
 /// A variable of the route's path.
 #[derive(Clone, Debug)]
 pub struct PathParameter<'p> {
@@ -114,8 +132,8 @@ pub struct Exchange<'p> {
     pub traceparent: Option<String>,
     /// When it was received, since 1970.
     pub received: Duration,
-    /// The id and value of the API key that the request named, once it was accepted.
-    pub api_key: Option<(Arc<str>, Arc<str>)>,
+    /// The API key that the request named, once it was accepted.
+    pub api_key: Option<Arc<ApiKeyFacts>>,
     /// Who calls, once the authorizer has let the request pass.
     pub caller: Caller,
     /// The API key's value that a Lambda authorizer named for the caller.

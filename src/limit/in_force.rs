@@ -276,7 +276,7 @@ impl Limits {
         let used = match self.store.shared() {
             // Another gateway may have counted, too.
             Some(_) => self.used_since(&plan.id, key, period, today).await?,
-            None => meter.used(quota.period, now).0,
+            None => meter.used(now).0,
         };
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let extra = signed(remaining).saturating_add(signed(used)) - signed(quota.limit_of(today));
@@ -288,7 +288,7 @@ impl Limits {
                 extra,
             })
             .await?;
-        meter.grant(quota.period, now, extra);
+        meter.grant(now, extra);
         Ok(())
     }
 
