@@ -13,7 +13,7 @@ use super::execution_log::ExecutionLog;
 use super::media_type::MediaTypes;
 use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
-use crate::base::{Body, id};
+use crate::base::{Body, LogTime, id};
 use crate::model::ApiKind;
 use crate::observe::Watch;
 use crate::observe::metrics::RouteMetrics;
@@ -335,13 +335,15 @@ impl<'p> Exchange<'p> {
         }
     }
 
-    /// `12/Mar/2020:19:03:58 +0000`.
+    /// `12/Mar/2020:19:03:58 +0000`; none after the year 9999.
+    pub fn log_time(&self) -> Option<LogTime> {
+        LogTime::of(self.received.as_secs())
+    }
+
+    /// [`Self::log_time`] as text.
     pub fn request_time(&self) -> String {
-        let seconds = i64::try_from(self.received.as_secs()).unwrap_or(i64::MAX);
-        match jiff::Timestamp::from_second(seconds) {
-            Ok(time) => time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
-            Err(_) => String::new(),
-        }
+        self.log_time()
+            .map_or_else(String::new, |time| time.as_str().to_owned())
     }
 
     /// Milliseconds since 1970.
