@@ -160,9 +160,11 @@ impl Meter {
         self.lock().quota = quota;
     }
 
-    /// Counts on from what is known of the period that begins at `period`.
-    pub fn restore(&self, period: Day, used: u64, extra: i64) {
+    /// Puts a quota in force, and counts on from what is known of its period that begins at
+    /// `period`: no request is judged by the one without the other.
+    pub fn restore(&self, quota: Quota, period: Day, used: u64, extra: i64) {
         let mut state = self.lock();
+        state.quota = Some(quota);
         let unsaved: u64 = state
             .unsaved
             .iter()
