@@ -198,7 +198,8 @@ fn admit(criterion: &mut Criterion) {
         let received = Clock::System.since_epoch();
         let path = || "/paid".to_owned();
         let mut exchange = Exchange::begin(&api.facts, request(), path(), path(), received);
-        exchange.api_key = Some(("k1".into(), KEY.into()));
+        exchange.api_key = limits.accepted_key(KEY, &api.facts.api_id, &api.facts.stage);
+        assert!(exchange.api_key.is_some());
         for (route, what) in [(0, "all"), (1, "account")] {
             let tolls = &api.routes[route].tolls;
             group.bench_function(BenchmarkId::new(what, name), |bencher| {

@@ -1,10 +1,12 @@
-//! What every room stands on: the clock, ids, ARNs and bodies. No I/O.
+//! What every room stands on: the clock, times as text, ids, ARNs and bodies. No I/O.
 
 pub mod arn;
 pub mod body;
 pub mod clock;
 pub mod id;
+pub mod log_time;
 
 pub use arn::FunctionArn;
 pub use body::{Body, BodyError, BodyFault};
 pub use clock::{Clock, HandClock};
+pub use log_time::LogTime;

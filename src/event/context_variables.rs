@@ -46,8 +46,8 @@ pub fn lookup<'e>(exchange: &'e Exchange<'_>, name: &str) -> Option<Cow<'e, str>
         "identity.apiKey" => exchange
             .api_key
             .as_ref()
-            .and_then(|(_, value)| borrowed(value)),
-        "identity.apiKeyId" => exchange.api_key.as_ref().and_then(|(id, _)| borrowed(id)),
+            .and_then(|key| borrowed(&key.value)),
+        "identity.apiKeyId" => exchange.api_key.as_ref().and_then(|key| borrowed(&key.id)),
         "identity.accessKey" => iam(exchange, |caller| &caller.access_key),
         "identity.accountId" => iam(exchange, |caller| &caller.account_id),
         "identity.caller" | "identity.user" => iam(exchange, |caller| &caller.user_id),

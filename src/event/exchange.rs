@@ -13,7 +13,7 @@ use super::execution_log::ExecutionLog;
 use super::media_type::MediaTypes;
 use super::query::Query;
 use super::{HeaderList, ReceivedRequest};
-use crate::base::{Body, id};
+use crate::base::{Body, LogTime, id};
 use crate::model::ApiKind;
 use crate::observe::Watch;
 use crate::observe::metrics::RouteMetrics;
@@ -67,6 +67,24 @@ pub struct RouteFacts {
     pub metrics: Arc<RouteMetrics>,
 }
 
+/// An API key that a request may name.
+#[derive(PartialEq, Eq)]
+pub struct ApiKeyFacts {
+    /// Its id.
+    pub id: Box<str>,
+    /// The secret that clients send.
+    pub value: Box<str>,
+}
+
+impl std::fmt::Debug for ApiKeyFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiKeyFacts")
+            .field("id", &self.id)
+            .field("value", &"***")
+            .finish()
+    }
+}
+
 /// A variable of the route's path.
 #[derive(Clone, Debug)]
 pub struct PathParameter<'p> {
@@ -114,8 +132,8 @@ pub struct Exchange<'p> {
     pub traceparent: Option<String>,
     /// When it was received, since 1970.
     pub received: Duration,
-    /// The id and value of the API key that the request named, once it was accepted.
-    pub api_key: Option<(Arc<str>, Arc<str>)>,
+    /// The API key that the request named, once it was accepted.
+    pub api_key: Option<Arc<ApiKeyFacts>>,
     /// Who calls, once the authorizer has let the request pass.
     pub caller: Caller,
     /// The API key's value that a Lambda authorizer named for the caller.
@@ -317,13 +335,15 @@ impl<'p> Exchange<'p> {
         }
     }
 
-    /// `12/Mar/2020:19:03:58 +0000`.
+    /// `12/Mar/2020:19:03:58 +0000`; none after the year 9999.
+    pub fn log_time(&self) -> Option<LogTime> {
+        LogTime::of(self.received.as_secs())
+    }
+
+    /// [`Self::log_time`] as text.
     pub fn request_time(&self) -> String {
-        let seconds = i64::try_from(self.received.as_secs()).unwrap_or(i64::MAX);
-        match jiff::Timestamp::from_second(seconds) {
-            Ok(time) => time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
-            Err(_) => String::new(),
-        }
+        self.log_time()
+            .map_or_else(String::new, |time| time.as_str().to_owned())
     }
 
     /// Milliseconds since 1970.

@@ -17,6 +17,8 @@ pub mod traceparent;
 pub mod websocket;
 
 pub use caller::Caller;
-pub use exchange::{ApiFacts, AuthorizerFacts, CanaryFacts, Exchange, PathParameter, RouteFacts};
+pub use exchange::{
+    ApiFacts, ApiKeyFacts, AuthorizerFacts, CanaryFacts, Exchange, PathParameter, RouteFacts,
+};
 pub use headers::HeaderList;
 pub use request::{Malformed, ReceivedRequest, Scheme};

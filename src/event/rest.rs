@@ -254,9 +254,9 @@ pub(super) fn write_identity(context: &mut Object<'_>, exchange: &Exchange<'_>) 
     identity.text_or_null("userArn", signer.map(|signer| signer.user_arn.as_str()));
     identity.text_or_null("userAgent", exchange.user_agent().as_deref());
     identity.text_or_null("user", signer.map(|signer| signer.user_id.as_str()));
-    if let Some((id, value)) = &exchange.api_key {
-        identity.text("apiKey", value);
-        identity.text("apiKeyId", id);
+    if let Some(key) = &exchange.api_key {
+        identity.text("apiKey", &key.value);
+        identity.text("apiKeyId", &key.id);
     }
     identity.end();
     context.append(&out);

@@ -4,12 +4,13 @@
 //! Gateway" and "Customize HTTP API access logs".
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::gateway_response::message_string;
 use super::rejection::{DefaultAnswer, Rejection};
 use crate::event::{Exchange, context_variables};
 use crate::model::ApiKind;
-use crate::observe::access_log::{Format, Hole, Line, Piece, Variable};
+use crate::observe::access_log::{Escape, Format, Hole, Line, Piece, Variable};
 
 /// Writes all but what the end of the answer tells.
 pub(super) fn line(
@@ -23,20 +24,76 @@ pub(super) fn line(
     for piece in &format.pieces {
         match piece {
             Piece::Text(text) => line.text(text),
-            Piece::Variable(Variable::ResponseLength) => line.hole(Hole::Length),
-            Piece::Variable(Variable::ResponseLatency) => line.hole(Hole::Latency),
-            // It is JSON already.
-            Piece::Variable(Variable::ErrorMessageString) => match &default {
-                Some(default) => line.text(&message_string(default)),
-                None => line.value(None, format.escape),
-            },
             Piece::Variable(variable) => {
-                let value = value(variable, exchange, refused, default.as_ref(), status);
-                line.value(value.as_deref(), format.escape);
+                let default = default.as_ref();
+                write(
+                    &mut line,
+                    variable,
+                    format.escape,
+                    exchange,
+                    refused,
+                    default,
+                    status,
+                );
             }
         }
     }
     line
+}
+
+/// Writes a variable's value, most of them straight from where it stands.
+fn write(
+    line: &mut Line,
+    variable: &Variable,
+    escape: Escape,
+    exchange: &Exchange<'_>,
+    refused: Option<&Rejection>,
+    default: Option<&DefaultAnswer>,
+    status: u16,
+) {
+    let watch = &exchange.watch;
+    let request = &exchange.request;
+    let text = match variable {
+        Variable::ResponseLength => return line.hole(Hole::Length),
+        Variable::ResponseLatency => return line.hole(Hole::Latency),
+        Variable::Status => return line.number(Some(status.into())),
+        Variable::IntegrationLatency => {
+            let latency = watch.integration_latency();
+            return line.number(latency.map(milliseconds));
+        }
+        Variable::CallStatus => return line.number(watch.call_status().map(u64::from)),
+        Variable::BackendStatus => return line.number(watch.backend_status().map(u64::from)),
+        Variable::RequestTime => return line.time(exchange.log_time()),
+        Variable::RequestTimeEpoch => return line.number(Some(milliseconds(exchange.received))),
+        Variable::SourceIp => return line.address(exchange.client_ip()),
+        // It is JSON already.
+        Variable::ErrorMessageString => match default {
+            Some(default) => return line.text(&message_string(default)),
+            None => None,
+        },
+        Variable::RequestId => Some(exchange.request_id.as_str()),
+        Variable::ExtendedRequestId => Some(exchange.extended_request_id.as_str()),
+        Variable::HttpMethod => Some(request.method.as_str()),
+        Variable::ResourcePath => exchange.route.map(|route| route.resource_path.as_str()),
+        Variable::Protocol => Some(exchange.protocol()),
+        Variable::IntegrationError => match refused {
+            Some(refused @ Rejection::Integration(_)) => {
+                return line.value(Some(&refused.to_string()), escape);
+            }
+            _ => None,
+        },
+        Variable::ErrorMessage => default.and_then(|default| default.message.as_deref()),
+        Variable::ErrorType => default.map(|default| default.response_type),
+        Variable::ValidationError => {
+            default.and_then(|default| default.validation_error.as_deref())
+        }
+        Variable::Named(name) => return line.value(named(name, exchange).as_deref(), escape),
+    };
+    line.value(text, escape);
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The answer to a refusal as either kind of API words it.
@@ -48,34 +105,6 @@ fn default_answer(kind: ApiKind, refused: &Rejection) -> DefaultAnswer {
             message: Some(Cow::Borrowed(refused.http_answer().1)),
             ..rest
         },
-    }
-}
-
-fn value<'e>(
-    variable: &'e Variable,
-    exchange: &'e Exchange<'_>,
-    refused: Option<&Rejection>,
-    default: Option<&'e DefaultAnswer>,
-    status: u16,
-) -> Option<Cow<'e, str>> {
-    let watch = &exchange.watch;
-    let number = |value: Option<u16>| value.map(|value| Cow::Owned(value.to_string()));
-    match variable {
-        Variable::Status => number(Some(status)),
-        Variable::IntegrationLatency => watch
-            .integration_latency()
-            .map(|latency| Cow::Owned(latency.as_millis().to_string())),
-        Variable::CallStatus => number(watch.call_status()),
-        Variable::BackendStatus => number(watch.backend_status()),
-        Variable::IntegrationError => match refused {
-            Some(refused @ Rejection::Integration(_)) => Some(Cow::Owned(refused.to_string())),
-            _ => None,
-        },
-        Variable::ErrorMessage => default?.message.as_deref().map(Cow::Borrowed),
-        Variable::ErrorType => Some(Cow::Borrowed(default?.response_type)),
-        Variable::ValidationError => default?.validation_error.as_deref().map(Cow::Borrowed),
-        Variable::Named(name) => named(name, exchange),
-        Variable::ResponseLength | Variable::ResponseLatency | Variable::ErrorMessageString => None,
     }
 }
 

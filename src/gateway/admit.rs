@@ -1,7 +1,6 @@
 //! Whether the caller may come now: the API key, then everything that limits.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::rejection::Rejection;
 use crate::event::Exchange;
@@ -37,10 +36,10 @@ fn find_api_key(
         ApiKeySource::Authorizer => exchange.usage_identifier_key.as_deref().map(Cow::Borrowed),
     };
     let tolls = &route.tolls;
-    let holder = sent.and_then(|value| limits.accepted_key(&value, &tolls.api_id, &tolls.stage));
-    match holder {
-        Some(holder) => {
-            exchange.api_key = Some((Arc::clone(&holder.id), Arc::clone(&holder.value)));
+    let key = sent.and_then(|value| limits.accepted_key(&value, &tolls.api_id, &tolls.stage));
+    match key {
+        Some(key) => {
+            exchange.api_key = Some(key);
             Ok(())
         }
         None => Err(Rejection::InvalidApiKey),

@@ -99,7 +99,7 @@ pub(super) fn usage_plan(
     let key = exchange
         .api_key
         .as_ref()
-        .map_or_else(String::new, |(_, value)| masked(value));
+        .map_or_else(String::new, |key| masked(&key.value));
     let stage = format!("{}/{}", exchange.api.api_id, exchange.api.stage);
     let method = format!(
         "{} {}",

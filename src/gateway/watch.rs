@@ -130,8 +130,8 @@ impl Record {
     fn end(self, length: u64) {
         let latency = self.began.elapsed();
         self.metrics.answered(self.status, latency);
-        if let Some((line, sink)) = self.line {
-            sink.push(&line.end(length, latency));
+        if let Some((mut line, sink)) = self.line {
+            sink.push(line.end(length, latency));
         }
         if let Some(told) = self.told {
             told.say(latency);

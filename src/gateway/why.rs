@@ -60,7 +60,7 @@ fn plan(limits: &Limits, exchange: &Exchange<'_>) -> String {
     let name = exchange
         .api_key
         .as_ref()
-        .and_then(|(id, _)| directory.by_id(id))
+        .and_then(|key| directory.by_id(&key.id))
         .and_then(|holder| holder.membership(&exchange.api.api_id, &exchange.api.stage))
         .map(|membership| {
             let plan = &membership.plan;
@@ -83,7 +83,7 @@ fn no_key(limits: &Limits, exchange: &Exchange<'_>) -> String {
     match directory.by_value(sent) {
         None => "the API key is not known".to_owned(),
         Some(holder) => {
-            let id = &holder.id;
+            let id = &holder.key.id;
             let wrong = match holder.enabled {
                 true => "is in no usage plan of the stage",
                 false => "is disabled",

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+
 use super::token_bucket::{Pace, TokenBucket};
 use crate::store::Ask;
 
-/// Buckets by method, `/pets/GET`.
-pub type Buckets = HashMap<Box<str>, Arc<Bucket>>;
+/// Buckets by method, `/pets/GET`. The operator names them all: a fast hash will do.
+pub type Buckets = HashMap<Box<str>, Arc<Bucket>, RandomState>;
 
 /// Whose limit it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,8 @@ pub struct Counters {
     pub store_failures: u64,
     /// Counts that are in the store.
     pub saved: u64,
-    /// Counts that are not in the store yet: what a crash would lose.
+    /// Counts that are not in the store yet: what a crash would lose. None in memory, where
+    /// all of them end with the process.
     pub unsaved: u64,
     /// Whether the store answered when it was asked last.
     pub store_answers: bool,

@@ -24,6 +24,8 @@ pub(super) struct Live {
     kept: Vec<Record>,
     records: Records,
     account: Pace,
+    /// A configuration was put in force before.
+    begun: bool,
 }
 
 impl Default for Live {
@@ -33,6 +35,7 @@ impl Default for Live {
             kept: Vec::new(),
             records: Records::default(),
             account: account(&Settings::default()),
+            begun: false,
         }
     }
 }
@@ -76,6 +79,18 @@ pub(super) fn account(settings: &Settings) -> Pace {
     )
 }
 
+/// Whether what was used has to be counted anew: in other periods, or of keys that join a plan.
+fn counts_anew(before: &Records, after: &Records) -> bool {
+    let period = |records: &Records, plan: &String| {
+        let plan = records.plans.get(plan)?;
+        plan.quota.map(|quota| quota.period)
+    };
+    after.members.keys().any(|member| {
+        let (plan, _) = member;
+        !before.members.contains_key(member) || period(before, plan) != period(after, plan)
+    })
+}
+
 /// How much a change of the records takes, for callers that check first.
 pub type Decide<'d, T, E> = &'d (dyn Fn(&Records) -> Result<(T, Vec<Change>), E> + Send + Sync);
 
@@ -93,21 +108,40 @@ pub enum ChangeError<E> {
 impl Limits {
     /// Puts what a plan's configuration says in force, under what was changed while serving.
     ///
-    /// Changes that are on their way to the store finish first; while they do, the
-    /// configuration before stays in force.
+    /// Changes that are on their way to the store finish first, and where a reload changes
+    /// a quota's period or who is in a plan, the store is asked what was used: meanwhile
+    /// the configuration before stays in force.
     pub fn configure(self: &Arc<Self>, configured: &Configured) {
         if let Ok(mut live) = self.live.try_lock() {
-            self.configure_now(&mut live, configured);
-            return;
+            let records = self.records_of(&live, configured);
+            let runtime = tokio::runtime::Handle::try_current();
+            if !live.begun || !counts_anew(&live.records, &records) || runtime.is_err() {
+                self.configure_now(&mut live, configured);
+                return;
+            }
         }
         let (this, configured) = (Arc::clone(self), configured.clone());
         tokio::spawn(async move {
             let mut live = this.live.lock().await;
+            let records = this.records_of(&live, &configured);
+            if counts_anew(&live.records, &records)
+                && let Err(error) = this.restore_meters(&records).await
+            {
+                tracing::error!(%error, "what was used of changed quotas could not be read");
+            }
             this.configure_now(&mut live, &configured);
         });
     }
 
-    fn configure_now(&self, live: &mut Live, configured: &Configured) {
+    /// What will be in force: plans that are there already keep their first day.
+    fn records_of(&self, live: &Live, configured: &Configured) -> Records {
+        let mut records = self.dated(live, configured);
+        // What cannot be read is told when it is put in force.
+        records.overlay(&live.kept);
+        records
+    }
+
+    fn dated(&self, live: &Live, configured: &Configured) -> Records {
         let today = Day::of(self.clock.since_epoch());
         let mut records = configured.records.clone();
         for (id, plan) in &mut records.plans {
@@ -117,8 +151,13 @@ impl Limits {
                 .get(id)
                 .map_or(today, |before| before.begin);
         }
-        live.configured = records;
+        records
+    }
+
+    fn configure_now(&self, live: &mut Live, configured: &Configured) {
+        live.configured = self.dated(live, configured);
         live.account = configured.account;
+        live.begun = true;
         self.rebuild(live);
     }
 
@@ -147,7 +186,7 @@ impl Limits {
     pub async fn restore(&self) -> Result<(), StoreError> {
         let mut live = self.live.lock().await;
         self.restore_records(&mut live).await?;
-        self.restore_meters(&live).await
+        self.restore_meters(&live.records).await
     }
 
     async fn restore_records(&self, live: &mut Live) -> Result<(), StoreError> {
@@ -168,7 +207,7 @@ impl Limits {
     }
 
     /// Sets the meters to what the store knows and what has not reached it yet.
-    async fn restore_meters(&self, live: &Live) -> Result<(), StoreError> {
+    async fn restore_meters(&self, records: &Records) -> Result<(), StoreError> {
         let now = self.clock.since_epoch();
         let today = Day::of(now);
         // The longest period is a month.
@@ -184,8 +223,8 @@ impl Limits {
                 .or_default()
                 .push((used.day, used.count));
         }
-        for (plan, key) in live.records.members.keys() {
-            let Some(quota) = live.records.plans.get(plan).and_then(|plan| plan.quota()) else {
+        for (plan, key) in records.members.keys() {
+            let Some(quota) = records.plans.get(plan).and_then(|plan| plan.quota()) else {
                 continue;
             };
             let period = quota.period.start(today);
@@ -200,7 +239,7 @@ impl Limits {
                 .iter()
                 .find(|grant| grant.plan == *plan && grant.key == *key && grant.period == period)
                 .map_or(0, |grant| grant.extra);
-            self.meter(plan, key).restore(period, used, extra);
+            self.meter(plan, key).restore(quota, period, used, extra);
         }
         Ok(())
     }
@@ -236,20 +275,14 @@ impl Limits {
                 live.kept.push(record);
             }
         }
-        let periods = |records: &Records| {
-            records
-                .plans
-                .iter()
-                .map(|(id, plan)| (id.clone(), plan.quota.map(|quota| quota.period)))
-                .collect::<HashMap<_, _>>()
+        let recounted = match counts_anew(&live.records, &records) {
+            true => self.restore_meters(&records).await,
+            false => Ok(()),
         };
-        let recount =
-            periods(&records) != periods(&live.records) || records.members != live.records.members;
+        // It is kept, so it is in force, too.
         live.records = records;
         self.publish(&live);
-        if recount {
-            self.restore_meters(&live).await?;
-        }
+        recounted?;
         Ok(value)
     }
 
@@ -276,7 +309,7 @@ impl Limits {
         let used = match self.store.shared() {
             // Another gateway may have counted, too.
             Some(_) => self.used_since(&plan.id, key, period, today).await?,
-            None => meter.used(quota.period, now).0,
+            None => meter.used(now).0,
         };
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let extra = signed(remaining).saturating_add(signed(used)) - signed(quota.limit_of(today));
@@ -288,7 +321,7 @@ impl Limits {
                 extra,
             })
             .await?;
-        meter.grant(quota.period, now, extra);
+        meter.grant(now, extra);
         Ok(())
     }
 

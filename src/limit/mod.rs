@@ -5,8 +5,8 @@
 //! bucket), rate limits beyond AWS's, the stage's method or route, the account. The
 //! first that refuses ends it, and then nothing was taken or counted anywhere.
 //!
-//! In memory that is a handful of atomic numbers and one small lock of the key's
-//! own: nothing is allocated, and no lock is shared by all requests. With a store
+//! In memory that is a handful of atomic numbers: nothing is allocated and, apart from
+//! a look into the key's own meter once in a while, nothing locked. With a store
 //! that several gateways share ([`SharedLimits`]) it is
 //! one round trip.
 //!
@@ -42,9 +42,9 @@ use self::quota::{Meter, UsedUp};
 use self::rate_limit::{KeyedTaken, Rule};
 use self::saver::{Count, Saver};
 use self::token_bucket::{Pace, Taken};
-use self::usage_plan::{Directory, Holder, Keeper, Membership};
+use self::usage_plan::{Directory, Keeper, Membership};
 use crate::base::Clock;
-use crate::event::Exchange;
+use crate::event::{ApiKeyFacts, Exchange};
 use crate::model::RateLimit;
 use crate::model::settings::{Settings, StoreOptions, WhenDown};
 use crate::observe::metrics::StoreMetrics;
@@ -191,11 +191,11 @@ impl Limits {
 
     /// The key that a request may use in a stage, by the value that it sent:
     /// enabled, and in a usage plan for the stage.
-    pub fn accepted_key(&self, value: &str, api_id: &str, stage: &str) -> Option<Arc<Holder>> {
+    pub fn accepted_key(&self, value: &str, api_id: &str, stage: &str) -> Option<Arc<ApiKeyFacts>> {
         self.directory
             .load()
             .accepted(value, api_id, stage)
-            .map(Arc::clone)
+            .map(|holder| Arc::clone(&holder.key))
     }
 
     /// The clock that counts.
@@ -245,7 +245,7 @@ impl Limits {
         let admitted = match self.store.shared() {
             Some(shared) => self.admit_shared(shared, tolls, exchange).await,
             None => match self.admit_here(tolls, exchange) {
-                Ok(Some(count)) if self.store.outlives() => self.settle(count).await,
+                Ok(Some(count)) => self.settle(count).await,
                 admitted => admitted.map(drop),
             },
         };
@@ -256,7 +256,7 @@ impl Limits {
     }
 
     /// Decides by this process's counters. The result is the count, where something was
-    /// counted.
+    /// counted that has to reach a store.
     fn admit_here(
         &self,
         tolls: &RouteTolls,
@@ -268,7 +268,7 @@ impl Limits {
         if let Some(membership) = membership {
             membership
                 .meter
-                .peek(membership.quota.as_ref(), wall)
+                .peek(wall)
                 .map_err(|used_up| quota_refusal(membership, used_up))?;
         }
         // Two buckets of the plan, the rules, the stage, the account.
@@ -281,7 +281,7 @@ impl Limits {
         .and_then(|()| match membership {
             Some(membership) => membership
                 .meter
-                .count(membership.quota.as_ref(), wall)
+                .count(wall)
                 .map_err(|used_up| quota_refusal(membership, used_up)),
             None => Ok(()),
         });
@@ -294,7 +294,10 @@ impl Limits {
             }
             return Err(refusal);
         }
-        Ok(membership.map(|membership| self.saver.counted(membership.quota.is_some())))
+        // In memory the meters keep their counts until somebody asks for them.
+        Ok(membership
+            .filter(|_| self.store.outlives())
+            .map(|membership| self.saver.counted(membership.quota.is_some())))
     }
 
     /// Decides by counters that several gateways share.
@@ -325,12 +328,8 @@ impl Limits {
         if verdict.revision != self.revision.load(Ordering::Acquire) {
             self.saver.wake_reload();
         }
-        if let Some(membership) = membership
-            && let Some(quota) = &membership.quota
-        {
-            membership
-                .meter
-                .note(quota, exchange.received, verdict.used);
+        if let Some(membership) = membership.filter(|membership| membership.quota.is_some()) {
+            membership.meter.note(exchange.received, verdict.used);
         }
         match verdict.refused {
             None => Ok(()),
@@ -405,8 +404,10 @@ fn membership<'d>(
     if !tolls.api_key_required {
         return None;
     }
-    let (id, _) = exchange.api_key.as_ref()?;
-    directory.by_id(id)?.membership(&tolls.api_id, &tolls.stage)
+    let key = exchange.api_key.as_ref()?;
+    directory
+        .by_id(&key.id)?
+        .membership(&tolls.api_id, &tolls.stage)
 }
 
 /// The plan's buckets of a request, the method's first.

@@ -128,13 +128,13 @@ impl Source {
                 .iter()
                 .find_map(|name| context_variables::lookup(exchange, name)),
             Self::ApiKey => match &exchange.api_key {
-                Some((id, _)) => Some(Cow::Borrowed(&**id)),
+                Some(key) => Some(Cow::Borrowed(&*key.id)),
                 // A route that wants no key: what was sent counts if it is somebody's.
                 None => exchange
                     .headers()
                     .last("x-api-key")
                     .and_then(|value| keys.enabled(&value))
-                    .map(|holder| Cow::Borrowed(&*holder.id)),
+                    .map(|holder| Cow::Borrowed(&*holder.key.id)),
             },
             Self::Header(name) => exchange.headers().last(name),
         };

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ use super::bucket::{Bucket, Buckets, Scope};
 use super::quota::{Meter, Period, Quota};
 use super::token_bucket::Pace;
 use crate::base::id::stable_id;
+use crate::event::ApiKeyFacts;
 use crate::model::Throttle;
 use crate::model::settings::{ApiKeySettings, Settings, UsagePlanSettings};
 use crate::store::{Day, Record};
@@ -506,17 +508,16 @@ where
 /// Keys and their plans, for requests to look up.
 #[derive(Debug, Default)]
 pub struct Directory {
-    by_value: HashMap<Box<str>, Arc<Holder>>,
-    by_id: HashMap<Box<str>, Arc<Holder>>,
+    // Clients only look up, what is in here the operator chose: nobody can fill it with collisions.
+    by_value: HashMap<Box<str>, Arc<Holder>, RandomState>,
+    by_id: HashMap<Box<str>, Arc<Holder>, RandomState>,
 }
 
 /// A key and what it may.
 #[derive(Debug)]
 pub struct Holder {
-    /// The key's id.
-    pub id: Arc<str>,
-    /// The secret that clients send.
-    pub value: Arc<str>,
+    /// Its id and value.
+    pub key: Arc<ApiKeyFacts>,
     /// Whether it may be used.
     pub enabled: bool,
     /// Its plans.
@@ -602,6 +603,8 @@ impl Directory {
                     .collect::<Buckets>()
             };
             let stages = plan.stages.iter().flatten();
+            let meter = keeper.meter(plan_id, key_id);
+            meter.set_quota(plan.quota());
             let membership = Membership {
                 quota: plan.quota(),
                 bucket: plan.throttle.map(|throttle| {
@@ -619,7 +622,7 @@ impl Directory {
                         )
                     })
                     .collect(),
-                meter: keeper.meter(plan_id, key_id),
+                meter,
                 plan: Arc::clone(plan),
             };
             of_key.entry(key_id).or_default().push(membership);
@@ -627,8 +630,10 @@ impl Directory {
         let mut directory = Self::default();
         for (id, key) in &records.keys {
             let holder = Arc::new(Holder {
-                id: id.as_str().into(),
-                value: key.value.as_str().into(),
+                key: Arc::new(ApiKeyFacts {
+                    id: id.as_str().into(),
+                    value: key.value.as_str().into(),
+                }),
                 enabled: key.enabled,
                 plans: of_key.remove(id.as_str()).unwrap_or_default(),
             });

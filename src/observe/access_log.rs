@@ -4,6 +4,11 @@
 //! in API Gateway", "Configure logging for HTTP APIs in API Gateway" and
 //! "Variables for access logging for API Gateway".
 
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::base::LogTime;
 use crate::model::ApiKind;
 
 /// The longest format in bytes ("Amazon API Gateway quotas").
@@ -52,6 +57,22 @@ pub enum Variable {
     ErrorType,
     /// `error.validationErrorString`.
     ValidationError,
+    /// `requestId`.
+    RequestId,
+    /// `extendedRequestId`.
+    ExtendedRequestId,
+    /// `requestTime`: `12/Mar/2020:19:03:58 +0000`.
+    RequestTime,
+    /// `requestTimeEpoch`: milliseconds.
+    RequestTimeEpoch,
+    /// `identity.sourceIp`.
+    SourceIp,
+    /// `httpMethod`.
+    HttpMethod,
+    /// `resourcePath`.
+    ResourcePath,
+    /// `protocol`.
+    Protocol,
     /// Every other one, by name.
     Named(Box<str>),
 }
@@ -125,7 +146,12 @@ impl Format {
             return Err(FormatError::SeveralLines);
         }
         let pieces = pieces(text);
-        let tells = |piece: &Piece| matches!(piece, Piece::Variable(Variable::Named(name)) if matches!(&**name, "requestId" | "extendedRequestId"));
+        let tells = |piece: &Piece| {
+            matches!(
+                piece,
+                Piece::Variable(Variable::RequestId | Variable::ExtendedRequestId)
+            )
+        };
         if !pieces.iter().any(tells) {
             return Err(FormatError::NoRequestId);
         }
@@ -207,6 +233,14 @@ impl Variable {
             "error.messageString" => Self::ErrorMessageString,
             "error.responseType" => Self::ErrorType,
             "error.validationErrorString" => Self::ValidationError,
+            "requestId" => Self::RequestId,
+            "extendedRequestId" => Self::ExtendedRequestId,
+            "requestTime" => Self::RequestTime,
+            "requestTimeEpoch" => Self::RequestTimeEpoch,
+            "identity.sourceIp" => Self::SourceIp,
+            "httpMethod" => Self::HttpMethod,
+            "resourcePath" => Self::ResourcePath,
+            "protocol" => Self::Protocol,
             other => Self::Named(other.into()),
         }
     }
@@ -231,20 +265,13 @@ fn is_known(name: &str) -> bool {
         "domainName",
         "domainPrefix",
         "endpointType",
-        "extendedRequestId",
-        "httpMethod",
         "integration.requestId",
         "integration.responseTransferMode",
         "integration.timeToAllHeaders",
         "integration.timeToFirstContent",
         "isCanaryRequest",
         "path",
-        "protocol",
-        "requestId",
-        "requestTime",
-        "requestTimeEpoch",
         "resourceId",
-        "resourcePath",
         "routeKey",
         "stage",
         "tlsVersion",
@@ -263,6 +290,8 @@ fn is_known(name: &str) -> bool {
 }
 
 /// A line that waits for the end of its answer: written but for what only the end tells.
+///
+/// Its memory comes from the thread's lines before, and goes back when it is dropped.
 #[derive(Debug)]
 pub struct Line {
     bytes: Vec<u8>,
@@ -278,12 +307,47 @@ pub enum Hole {
     Latency,
 }
 
+type Buffers = (Vec<u8>, Vec<(usize, Hole)>);
+
+thread_local! {
+    static SPARE: RefCell<Vec<Buffers>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Most lines whose memory a thread keeps: as many as it may have under way at most times.
+const MOST_SPARE: usize = 32;
+/// A longer line's memory is given back.
+const MOST_SPARE_BYTES: usize = 4096;
+
 impl Default for Line {
     fn default() -> Self {
-        Self {
-            bytes: Vec::with_capacity(256),
-            holes: Vec::new(),
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+        let (bytes, holes) = match spare {
+            Ok(Some(buffers)) => buffers,
+            // None is left, or the thread ends.
+            Ok(None) | Err(_) => (Vec::with_capacity(512), Vec::new()),
+        };
+        Self { bytes, holes }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.bytes.capacity() > MOST_SPARE_BYTES || self.holes.capacity() > 64 {
+            return;
         }
+        self.bytes.clear();
+        self.holes.clear();
+        let buffers = (
+            std::mem::take(&mut self.bytes),
+            std::mem::take(&mut self.holes),
+        );
+        // A thread that ends keeps nothing.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < MOST_SPARE {
+                spare.push(buffers);
+            }
+        });
     }
 }
 
@@ -297,7 +361,42 @@ impl Line {
     pub fn value(&mut self, value: Option<&str>, escape: Escape) {
         match value {
             None | Some("") => self.bytes.push(b'-'),
+            Some(value) if needs_no_escape(value) => self.text(value),
             Some(value) => self.escaped(value, escape),
+        }
+    }
+
+    /// A number; `-` where there is none.
+    pub fn number(&mut self, number: Option<u64>) {
+        match number {
+            Some(number) => {
+                let mut digits = [0; MOST_DIGITS];
+                self.bytes.extend_from_slice(decimal(number, &mut digits));
+            }
+            None => self.bytes.push(b'-'),
+        }
+    }
+
+    /// An address.
+    pub fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => {
+                for (at, octet) in address.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        self.bytes.push(b'.');
+                    }
+                    self.number(Some(octet.into()));
+                }
+            }
+            IpAddr::V6(address) => self.text(&address.to_string()),
+        }
+    }
+
+    /// A moment; `-` where it cannot be told.
+    pub fn time(&mut self, time: Option<LogTime>) {
+        match time {
+            Some(time) => self.bytes.extend_from_slice(time.as_bytes()),
+            None => self.bytes.push(b'-'),
         }
     }
 
@@ -306,29 +405,23 @@ impl Line {
         self.holes.push((self.bytes.len(), hole));
     }
 
-    /// The whole line with its line feed.
-    pub fn end(self, length: u64, latency: std::time::Duration) -> Vec<u8> {
-        let Self { bytes, holes } = self;
-        let mut line = match holes.is_empty() {
-            true => bytes,
-            false => {
-                let mut line = Vec::with_capacity(bytes.len() + 16 * holes.len() + 1);
-                let mut from = 0;
-                for (at, hole) in holes {
-                    line.extend_from_slice(&bytes[from..at]);
-                    let number = match hole {
-                        Hole::Length => u128::from(length),
-                        Hole::Latency => latency.as_millis(),
-                    };
-                    line.extend_from_slice(number.to_string().as_bytes());
-                    from = at;
-                }
-                line.extend_from_slice(&bytes[from..]);
-                line
-            }
-        };
-        line.push(b'\n');
-        line
+    /// The whole line with its line feed. It is called once.
+    pub fn end(&mut self, length: u64, latency: Duration) -> &[u8] {
+        let mut digits = [0; MOST_DIGITS];
+        // From the last, so that the places before keep.
+        while let Some((at, hole)) = self.holes.pop() {
+            let number = match hole {
+                Hole::Length => length,
+                Hole::Latency => u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+            };
+            let digits = decimal(number, &mut digits);
+            let end = self.bytes.len();
+            self.bytes.extend_from_slice(digits);
+            self.bytes.copy_within(at..end, at + digits.len());
+            self.bytes[at..at + digits.len()].copy_from_slice(digits);
+        }
+        self.bytes.push(b'\n');
+        &self.bytes
     }
 
     fn escaped(&mut self, value: &str, escape: Escape) {
@@ -361,10 +454,32 @@ impl Line {
     }
 }
 
+/// Whether a value stands in any line as it is: letters, digits and most marks of ASCII.
+fn needs_no_escape(value: &str) -> bool {
+    // Without a branch, so that many bytes are looked at together.
+    !value.bytes().fold(false, |odd, byte| {
+        let is_mark = matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+        odd | is_mark | !(b' '..=b'~').contains(&byte)
+    })
+}
+
+/// `u64::MAX` has as many.
+const MOST_DIGITS: usize = 20;
+
+fn decimal(mut number: u64, digits: &mut [u8; MOST_DIGITS]) -> &[u8] {
+    let mut at = MOST_DIGITS;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[at..];
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn shown(text: &str) -> Vec<String> {
@@ -384,7 +499,7 @@ mod tests {
         assert_eq!(
             shown(format),
             [
-                "identity.sourceIp",
+                "SourceIp",
                 "= - \"",
                 "path",
                 "=\" ",
@@ -434,7 +549,7 @@ mod tests {
         let write = |value, escape| {
             let mut line = Line::default();
             line.value(value, escape);
-            String::from_utf8(line.end(0, Duration::ZERO)).unwrap()
+            String::from_utf8(line.end(0, Duration::ZERO).to_vec()).unwrap()
         };
 
         assert_eq!(write(None, Escape::Json), "-\n");
@@ -452,9 +567,42 @@ mod tests {
         line.text(" t=");
         line.hole(Hole::Latency);
 
-        let line = line.end(12, Duration::from_micros(3_900));
+        let written = line.end(12, Duration::from_micros(3_900));
 
-        assert_eq!(line, b"l=12 t=3\n");
+        assert_eq!(written, b"l=12 t=3\n");
+    }
+
+    #[test]
+    fn a_line_begins_empty_in_the_memory_of_another() {
+        for length in [7, 123_456] {
+            let mut line = Line::default();
+            line.text("a=");
+            line.hole(Hole::Length);
+            line.text("; ");
+            line.hole(Hole::Latency);
+            line.hole(Hole::Length);
+
+            let expected = format!("a={length}; 2{length}\n");
+            assert_eq!(
+                line.end(length, Duration::from_millis(2)),
+                expected.as_bytes()
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_and_times_stand_as_everywhere() {
+        let mut line = Line::default();
+        line.address("127.0.10.255".parse().unwrap());
+        line.text(" ");
+        line.address("2001:db8::1".parse().unwrap());
+        line.text(" ");
+        line.time(LogTime::of(0));
+        line.text(" ");
+        line.time(None);
+
+        let expected = "127.0.10.255 2001:db8::1 01/Jan/1970:00:00:00 +0000 -\n";
+        assert_eq!(line.end(0, Duration::ZERO), expected.as_bytes());
     }
 
     proptest::proptest! {
@@ -472,14 +620,22 @@ mod tests {
         }
 
         #[test]
+        fn any_number_stands_as_it_is_printed(number: u64) {
+            let mut line = Line::default();
+            line.number(Some(number));
+            let expected = format!("{number}\n");
+            proptest::prop_assert_eq!(line.end(0, Duration::ZERO), expected.as_bytes());
+        }
+
+        #[test]
         fn any_value_stays_in_its_string(value in ".*") {
             let mut line = Line::default();
             line.text("\"");
             line.value(Some(&value), Escape::Json);
             line.text("\"");
             let line = line.end(0, Duration::ZERO);
-            proptest::prop_assert_eq!(memchr::memchr(b'\n', &line), Some(line.len() - 1));
-            let read: String = serde_json::from_slice(&line).unwrap();
+            proptest::prop_assert_eq!(memchr::memchr(b'\n', line), Some(line.len() - 1));
+            let read: String = serde_json::from_slice(line).unwrap();
             let expected = if value.is_empty() { "-" } else { &value };
             proptest::prop_assert_eq!(read, expected);
         }

@@ -233,6 +233,8 @@ impl Writer {
     }
 
     fn run(mut self, sink: &Sink) {
+        // Two buffers change places, so that neither grows anew while somebody waits for the lock.
+        let mut batch = Vec::new();
         loop {
             let mut state = sink.lock();
             while state.buffer.is_empty() && state.life == Life::Open && !state.reopen {
@@ -249,7 +251,8 @@ impl Writer {
             if state.life == Life::Open && !state.reopen && state.buffer.len() < PLENTY {
                 state = wait_on(&sink.wake, state, GATHER);
             }
-            let batch = std::mem::take(&mut state.buffer);
+            batch.clear();
+            std::mem::swap(&mut batch, &mut state.buffer);
             let reopen = std::mem::take(&mut state.reopen);
             let closing = state.life == Life::Closing;
             drop(state);
@@ -270,6 +273,10 @@ impl Writer {
                 sink.lock().life = Life::Ended;
                 sink.ended.notify_all();
                 return;
+            }
+            if batch.capacity() > 2 * PLENTY {
+                // There was much once; memory is for what comes now.
+                batch = Vec::new();
             }
         }
     }

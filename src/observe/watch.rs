@@ -172,7 +172,10 @@ impl Watch {
 
     /// The integration has ended, well or not.
     pub fn integrated(&self) {
-        self.mark(&self.integrated);
+        // Only asked for where no answer was received.
+        if self.received.load(Ordering::Relaxed) == 0 {
+            self.mark(&self.integrated);
+        }
     }
 
     /// The status that a function returned.

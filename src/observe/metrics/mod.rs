@@ -146,11 +146,11 @@ pub struct RouteLabels {
 #[derive(Debug)]
 pub struct RouteMetrics {
     labels: RouteLabels,
-    count: Counter,
     client_errors: Counter,
     server_errors: Counter,
     cache_hits: Counter,
     cache_misses: Counter,
+    /// Its count is the route's.
     latency: Histogram,
     integration_latency: Histogram,
 }
@@ -158,7 +158,6 @@ pub struct RouteMetrics {
 impl RouteMetrics {
     /// An answer went out, `latency` after its request came in.
     pub fn answered(&self, status: u16, latency: Duration) {
-        self.count.add();
         match status {
             400..=499 => self.client_errors.add(),
             500..=599 => self.server_errors.add(),
@@ -358,7 +357,6 @@ impl Metrics {
         Arc::clone(there.or_insert_with(|| {
             Arc::new(RouteMetrics {
                 labels,
-                count: Counter::default(),
                 client_errors: Counter::default(),
                 server_errors: Counter::default(),
                 cache_hits: Counter::default(),

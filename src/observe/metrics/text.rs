@@ -146,7 +146,7 @@ fn routes(page: &mut Page<'_>, metrics: &Metrics) -> Result<(), Error> {
     let routes = lock(&metrics.routes);
     let seen: Vec<_> = routes
         .values()
-        .filter(|route| route.count.get() > 0)
+        .filter(|route| route.latency.count() > 0)
         .map(|route| {
             let labels = [
                 ("api", route.labels.api.as_str()),
@@ -161,7 +161,7 @@ fn routes(page: &mut Page<'_>, metrics: &Metrics) -> Result<(), Error> {
         "tollgate_count",
         "Requests (CloudWatch: Count)",
         seen.iter()
-            .map(|(labels, route)| (*labels, route.count.get())),
+            .map(|(labels, route)| (*labels, route.latency.count())),
     )?;
     page.counters(
         "tollgate_4xx_error",

@@ -14,7 +14,10 @@ use futures_util::stream::FuturesUnordered;
 use tollgate::Gateway;
 use tollgate::base::{Clock, HandClock};
 use tollgate::definition::{openapi, settings};
+use tollgate::limit::quota::Period;
+use tollgate::limit::usage_plan::Records;
 use tollgate::limit::{Counters, Limits};
+use tollgate::plan::Plan;
 use tollgate::server::{Builder, Extras, Running, assemble};
 use tollgate::source::{Diagnostics, Sources};
 use tollgate::store::Day;
@@ -310,49 +313,123 @@ stage:
     );
 }
 
-#[tokio::test]
-async fn a_reload_keeps_the_tokens_of_buckets_with_the_same_name() {
-    let hand = HandClock::at(NOON);
-    let limits = Arc::new(Limits::new(Clock::Hand(hand.clone())));
-    let plan = |config: &str| {
+/// A gateway whose configuration is changed while it serves, as `--watch` does it.
+struct Reloaded {
+    gateway: Gateway,
+    limits: Arc<Limits>,
+    urls: Vec<String>,
+}
+
+impl Reloaded {
+    async fn serve(limits: Limits, config: &str) -> Self {
+        let limits = Arc::new(limits);
+        let gateway = Gateway::new(Self::plan(&limits, config), limits.clock().clone());
+        let listeners = tollgate::server::Listeners::bind(Some("127.0.0.1"), 0)
+            .await
+            .unwrap();
+        let urls = vec![format!("http://{}", listeners.addresses()[0])];
+        tokio::spawn(tollgate::server::serve(
+            listeners,
+            tollgate::server::service(gateway.clone()),
+            tollgate::server::Options::default(),
+            std::future::pending(),
+        ));
+        Self {
+            gateway,
+            limits,
+            urls,
+        }
+    }
+
+    fn plan(limits: &Arc<Limits>, config: &str) -> Plan {
         let (mut sources, mut findings) = (Sources::new(), Diagnostics::default());
-        let file = sources.add_text("tollgate.yaml", format!("{ALICE}{config}"));
+        let file = sources.add_text("tollgate.yaml", config.to_owned());
         let settings = settings::read(&sources, file, &mut findings).settings;
         let file = sources.add_text("openapi.yaml", REST);
         let api = openapi::read(&mut sources, file, &settings, &mut findings).unwrap();
         let extras = Extras {
-            limits: Some(Arc::clone(&limits)),
+            limits: Some(Arc::clone(limits)),
             ..Extras::default()
         };
         let (plan, _functions) = assemble(&[api], &settings, extras, &mut findings);
         assert!(!findings.has_errors(), "{}", findings.draw(&sources, false));
         plan
-    };
+    }
+
+    fn swap(&self, config: &str) {
+        self.gateway.swap(Self::plan(&self.limits, config));
+    }
+
+    /// Until what was configured last is in force.
+    async fn until(&self, is_there: impl Fn(&Records) -> bool) {
+        while !is_there(&self.limits.records().await) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn passes(&self, count: usize) -> usize {
+        let answers = many(&self.urls, "/paid", count).await;
+        answers.get(&200).copied().unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_tokens_of_buckets_with_the_same_name() {
+    let hand = HandClock::at(NOON);
     let config = |burst: u32| {
         format!(
-            "
+            "{ALICE}
 stage: {{methodSettings: {{'*/*': {{throttlingRateLimit: 1, throttlingBurstLimit: {burst}}}}}}}
 usagePlans: [{{id: p, name: p, apiKeys: [alice], quota: {{limit: 4, period: DAY}}}}]"
         )
     };
-    let gateway = Gateway::new(plan(&config(3)), Clock::Hand(hand.clone()));
-    let listeners = tollgate::server::Listeners::bind(Some("127.0.0.1"), 0)
-        .await
-        .unwrap();
-    let urls = [format!("http://{}", listeners.addresses()[0])];
-    tokio::spawn(tollgate::server::serve(
-        listeners,
-        tollgate::server::service(gateway.clone()),
-        tollgate::server::Options::default(),
-        std::future::pending(),
-    ));
+    let gateway = Reloaded::serve(Limits::new(Clock::Hand(hand.clone())), &config(3)).await;
 
-    assert_eq!(many(&urls, "/paid", 5).await[&200], 3);
-    gateway.swap(plan(&config(3)));
-    assert_eq!(many(&urls, "/paid", 5).await.get(&200), None);
-    gateway.swap(plan(&config(30)));
-    assert_eq!(many(&urls, "/paid", 5).await.get(&200), None);
+    assert_eq!(gateway.passes(5).await, 3);
+    gateway.swap(&config(3));
+    assert_eq!(gateway.passes(5).await, 0);
+    gateway.swap(&config(30));
+    assert_eq!(gateway.passes(5).await, 0);
     hand.advance(Duration::from_secs(9));
     // Nine tokens by now, but one request is left of the quota.
-    assert_eq!(many(&urls, "/paid", 5).await[&200], 1);
+    assert_eq!(gateway.passes(5).await, 1);
+}
+
+#[tokio::test]
+async fn a_reload_of_plans_and_keys_keeps_what_was_used() {
+    let hand = HandClock::at(NOON);
+    let plan = |quota: &str| {
+        format!("{ALICE}usagePlans: [{{id: p, name: p, apiKeys: [alice], quota: {quota}}}]")
+    };
+    let month = |records: &Records| matches!(records.plans["p"].quota, Some(quota) if quota.period == Period::Month);
+    let day = |records: &Records| matches!(records.plans["p"].quota, Some(quota) if quota.period == Period::Day);
+    let begin = plan("{limit: 4, period: DAY}");
+    let gateway = Reloaded::serve(Limits::new(Clock::Hand(hand.clone())), &begin).await;
+    assert_eq!(gateway.passes(3).await, 3);
+
+    // Another limit counts with the next request.
+    gateway.swap(&plan("{limit: 5, period: DAY}"));
+    assert_eq!(gateway.passes(9).await, 2);
+    gateway.swap(&plan("{limit: 2, period: DAY}"));
+    assert_eq!(gateway.passes(9).await, 0);
+
+    // The day after, the month's quota counts the day before, and the day's own does not.
+    hand.advance(Duration::from_secs(86_400));
+    assert_eq!(gateway.passes(1).await, 1);
+    gateway.swap(&plan("{limit: 7, period: MONTH}"));
+    gateway.until(month).await;
+    assert_eq!(gateway.passes(9).await, 1);
+    gateway.swap(&plan("{limit: 4, period: DAY}"));
+    gateway.until(day).await;
+    assert_eq!(gateway.passes(9).await, 2);
+
+    // A key that goes and comes again has used what it used; a new value is another secret.
+    gateway.swap(ALICE);
+    gateway.until(|records| records.plans.is_empty()).await;
+    assert_eq!(gateway.passes(1).await, 0);
+    gateway.swap(&plan("{limit: 5, period: DAY}"));
+    gateway.until(|records| !records.plans.is_empty()).await;
+    assert_eq!(gateway.passes(9).await, 1);
+    gateway.swap(&plan("{limit: 9, period: DAY}").replace(KEY, "another-0123456789abcdefghij"));
+    assert_eq!(gateway.passes(1).await, 0);
 }

@@ -93,12 +93,12 @@ impl Drop for Redis {
     }
 }
 
-async fn gateways(count: usize, redis: &Redis, config: &str) -> Vec<Running> {
+/// Gateways that wait for Redis up to `deadline` seconds.
+async fn gateways(count: usize, redis: &Redis, deadline: f64, config: &str) -> Vec<Running> {
+    let store = format!("store: {{url: '{}', deadline: {deadline}}}", redis.url());
     let mut gateways = Vec::new();
     for _ in 0..count {
-        // Patient: on a busy machine, too, the store decides and no gateway alone.
-        let config = format!("store: {{url: '{}', deadline: 30}}\n{config}", redis.url());
-        gateways.push(metered(&config).spawn().await.unwrap());
+        gateways.push(metered(&format!("{store}\n{config}")).spawn().await.unwrap());
     }
     gateways
 }
@@ -113,6 +113,8 @@ async fn gateways_that_share_redis_share_buckets_and_quotas() {
     let four = gateways(
         4,
         &redis,
+        // A busy machine is no reason to decide alone.
+        30.0,
         "
 stage: {methodSettings: {/open/GET: {throttlingRateLimit: 0.0001, throttlingBurstLimit: 40}}}
 usagePlans: [{id: p, name: p, apiKeys: [alice], quota: {limit: 33, period: MONTH}}]",
@@ -132,6 +134,7 @@ async fn in_redis_too_a_refused_request_takes_nothing() {
     let two = gateways(
         2,
         &redis,
+        30.0,
         "
 stage: {methodSettings: {/paid/GET: {throttlingRateLimit: 0.0001, throttlingBurstLimit: 4}}}
 usagePlans: [{id: p, name: p, apiKeys: [alice], quota: {limit: 100, period: MONTH}, throttle: {rateLimit: 0.0001, burstLimit: 50}}]",
@@ -217,6 +220,7 @@ async fn nothing_hangs_while_redis_goes_and_comes_under_load() {
     let two = gateways(
         2,
         &redis,
+        0.25,
         "usagePlans: [{id: p, name: p, apiKeys: [alice], quota: {limit: 1000000, period: MONTH}}]",
     )
     .await;
