@@ -250,18 +250,16 @@ impl AwsClient {
             .send(request.map(Body::from), Trust::Host)
             .await
             .map_err(IntegrationError::Network)?;
-        let (parts, incoming) = answer.into_parts();
-        let body = read_whole(Body::Incoming(incoming), PAYLOAD_LIMIT)
-            .await
-            .map_err(|error| {
-                use super::bounded_body::BoundError;
-                match error.downcast_ref::<BoundError>() {
-                    Some(BoundError::TooLarge(bytes)) => {
-                        IntegrationError::AnswerTooLarge(*bytes as u64)
-                    }
-                    _ => IntegrationError::BrokenAnswer(error.to_string()),
+        let (parts, body) = answer.into_parts();
+        let body = read_whole(body, PAYLOAD_LIMIT).await.map_err(|error| {
+            use super::bounded_body::BoundError;
+            match error.downcast_ref::<BoundError>() {
+                Some(BoundError::TooLarge(bytes)) => {
+                    IntegrationError::AnswerTooLarge(*bytes as u64)
                 }
-            })?;
+                _ => IntegrationError::BrokenAnswer(error.to_string()),
+            }
+        })?;
         Ok(Response::from_parts(parts, body))
     }
 
