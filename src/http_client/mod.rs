@@ -6,8 +6,8 @@
 //! backslashes, so that `/a/../admin` would reach `/admin` although
 //! `/a/{proxy+}` was matched.
 //!
-//! A client sets no time limits but the one on idle connections; who waits
-//! does, and drops what took too long.
+//! A client sets no time limits but the one on idle connections, and one on
+//! connecting if it is told; who waits does, and drops what took too long.
 
 mod connection;
 pub mod decoder;
@@ -17,6 +17,7 @@ mod tls;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use http::uri::Scheme;
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -39,6 +40,7 @@ pub struct HttpClient {
 
 #[derive(Default)]
 struct Inner {
+    connect_timeout: Option<Duration>,
     plain: OnceLock<(HttpConnector, Arc<Pool>)>,
     // Building one reads the system's root certificates: not before it is needed.
     verified: OnceLock<Arc<TlsPool>>,
@@ -90,6 +92,17 @@ pub enum ClientError {
 pub struct ExchangeError(Failure);
 
 impl HttpClient {
+    /// A client that gives up a host that takes longer to connect to.
+    pub fn with_connect_timeout(timeout: Duration) -> Self {
+        let inner = Inner {
+            connect_timeout: Some(timeout),
+            ..Inner::default()
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
     /// Sends a request; its address tells plain or TLS.
     ///
     /// The body goes by its length where that is known, else in chunks; one of
@@ -158,7 +171,7 @@ impl HttpClient {
         let inner = &self.inner;
         match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP => {
-                let (connector, pool) = inner.plain.get_or_init(|| (tcp(), Arc::default()));
+                let (connector, pool) = inner.plain.get_or_init(|| (self.tcp(), Arc::default()));
                 Ok(Connector::Plain(connector, pool))
             }
             Some(scheme) if *scheme == Scheme::HTTPS => Ok(Connector::Tls(match trust {
@@ -167,7 +180,7 @@ impl HttpClient {
                 Trust::Anyone => Arc::clone(
                     inner
                         .unverified
-                        .get_or_init(|| TlsPool::new(tls::unverified())),
+                        .get_or_init(|| TlsPool::new(tls::unverified(self.tcp()))),
                 ),
             })),
             _ => Err(ClientError::Address(uri.to_string())),
@@ -178,9 +191,18 @@ impl HttpClient {
         if let Some(pool) = self.inner.verified.get() {
             return Ok(Arc::clone(pool));
         }
-        let connector = tls::verified(None).map_err(ClientError::Tls)?;
+        let connector = tls::verified(None, self.tcp()).map_err(ClientError::Tls)?;
         let pool = self.inner.verified.get_or_init(|| TlsPool::new(connector));
         Ok(Arc::clone(pool))
+    }
+
+    fn tcp(&self) -> HttpConnector {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_keepalive(Some(IDLE));
+        connector.set_connect_timeout(self.inner.connect_timeout);
+        connector
     }
 
     /// The connections that want a certificate of `name`, whatever the address.
@@ -193,7 +215,7 @@ impl HttpClient {
         if let Some(pool) = named.get(name) {
             return Ok(Arc::clone(pool));
         }
-        let pool = TlsPool::new(tls::verified(Some(name)).map_err(ClientError::Tls)?);
+        let pool = TlsPool::new(tls::verified(Some(name), self.tcp()).map_err(ClientError::Tls)?);
         named.insert(name.to_owned(), Arc::clone(&pool));
         Ok(pool)
     }
@@ -271,14 +293,6 @@ fn closes(headers: &HeaderMap) -> bool {
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
-}
-
-fn tcp() -> HttpConnector {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    connector.set_keepalive(Some(IDLE));
-    connector
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl ServerCertVerifier for AnyCertificate {
 }
 
 /// Takes any certificate.
-pub(super) fn unverified() -> HttpsConnector<HttpConnector> {
+pub(super) fn unverified(tcp: HttpConnector) -> HttpsConnector<HttpConnector> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
     let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -72,13 +72,16 @@ pub(super) fn unverified() -> HttpsConnector<HttpConnector> {
         .with_tls_config(config)
         .https_only()
         .enable_http1()
-        .wrap_connector(super::tcp())
+        .wrap_connector(tcp)
 }
 
 /// Takes certificates that the system trusts, of the address's host or of `name`.
 ///
 /// The error says what the system or the name lacks.
-pub(super) fn verified(name: Option<&str>) -> Result<HttpsConnector<HttpConnector>, String> {
+pub(super) fn verified(
+    name: Option<&str>,
+    tcp: HttpConnector,
+) -> Result<HttpsConnector<HttpConnector>, String> {
     let builder = HttpsConnectorBuilder::new()
         .try_with_platform_verifier()
         .map_err(|error| error.to_string())?
@@ -91,5 +94,5 @@ pub(super) fn verified(name: Option<&str>) -> Result<HttpsConnector<HttpConnecto
             builder.with_server_name_resolver(FixedServerNameResolver::new(name))
         }
     };
-    Ok(builder.enable_http1().wrap_connector(super::tcp()))
+    Ok(builder.enable_http1().wrap_connector(tcp))
 }
