@@ -22,6 +22,8 @@ pub mod definition;
 
 pub mod event;
 
+pub mod http_client;
+
 pub mod function;
 
 pub mod limit;

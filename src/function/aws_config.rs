@@ -4,9 +4,24 @@
 //! nothing of it is read before the first call: reading profiles and root
 //! certificates takes time that a start without such a call must not pay.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
+
+use crate::base::Clock;
+
+/// The SDK's identity cache: credentials are asked for anew so long before they expire.
+const BEFORE_EXPIRY: Duration = Duration::from_secs(10);
+/// The SDK's identity cache: credentials that name no end are kept so long.
+const WITHOUT_EXPIRY: Duration = Duration::from_secs(15 * 60);
+/// The SDK's identity cache: a provider has so long to give credentials.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How AWS is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +39,16 @@ pub struct AwsOptions {
 pub struct AwsConfig {
     options: AwsOptions,
     loaded: OnceCell<SdkConfig>,
+    kept: Mutex<Option<Kept>>,
+    // One asks the provider at a time; the others take what it got.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// Credentials and until when they are used without asking again.
+#[derive(Debug)]
+struct Kept {
+    credentials: Credentials,
+    until: SystemTime,
 }
 
 /// Where a service is reached instead of at AWS.
@@ -50,6 +75,8 @@ impl AwsConfig {
         Self {
             options,
             loaded: OnceCell::new(),
+            kept: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -70,6 +97,43 @@ impl AwsConfig {
                 loader.load().await
             })
             .await
+    }
+
+    /// The developer's credentials, kept as the SDK's own clients keep them.
+    ///
+    /// # Errors
+    ///
+    /// What the chain of providers says, or that it took over 5 seconds.
+    pub async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        if let Some(credentials) = self.kept() {
+            return Ok(credentials);
+        }
+        let _asking = self.asking.lock().await;
+        if let Some(credentials) = self.kept() {
+            return Ok(credentials);
+        }
+        let config = self.load().await;
+        let provider = config
+            .credentials_provider()
+            .ok_or_else(|| CredentialsError::not_loaded("there is no credentials provider"))?;
+        let credentials = tokio::time::timeout(PROVIDER_TIMEOUT, provider.provide_credentials())
+            .await
+            .map_err(|_| CredentialsError::provider_timed_out(PROVIDER_TIMEOUT))??;
+        let until = credentials
+            .expiry()
+            .map_or_else(|| now() + WITHOUT_EXPIRY, |expiry| expiry - BEFORE_EXPIRY);
+        let kept = Kept {
+            credentials: credentials.clone(),
+            until,
+        };
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        Ok(credentials)
+    }
+
+    fn kept(&self) -> Option<Credentials> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept.as_ref().filter(|kept| now() < kept.until)?;
+        Some(kept.credentials.clone())
     }
 
     /// The endpoint that the environment or the profile names for a service.
@@ -95,4 +159,8 @@ impl AwsConfig {
             (None, all) => all.map(EndpointOverride::All),
         }
     }
+}
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Clock::System.since_epoch()
 }

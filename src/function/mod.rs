@@ -13,6 +13,7 @@ pub mod handler;
 pub mod local;
 mod registry;
 mod renewable;
+pub mod signature;
 pub mod streaming;
 
 use bytes::Bytes;

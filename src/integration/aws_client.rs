@@ -14,14 +14,9 @@ use std::time::{Duration, SystemTime};
 use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
-    UriPathNormalizationMode, sign,
-};
-use aws_sigv4::sign::v4;
 use aws_types::region::Region;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::sync::Mutex;
 
 use super::IntegrationError;
@@ -29,6 +24,7 @@ use super::bounded_body::{PAYLOAD_LIMIT, read_whole};
 use super::client::{HttpClient, Trust};
 use crate::base::{Body, Clock};
 use crate::function::aws_config::{AwsConfig, EndpointOverride};
+use crate::function::signature::sign;
 
 /// Credentials of a role are taken anew this long before they expire.
 const BEFORE_EXPIRY: Duration = Duration::from_secs(300);
@@ -237,31 +233,29 @@ impl AwsClient {
         *request.method_mut() = call.method;
         *request.uri_mut() = uri;
         *request.headers_mut() = call.headers;
-        sign_request(
+        sign(
             &mut request,
-            call.service,
+            &call.service.signing_name,
             call.service.signing_region(region),
             credentials,
         )
-        .map_err(IntegrationError::Configuration)?;
+        .map_err(|error| IntegrationError::Configuration(error.to_string()))?;
         let answer = self
             .inner
             .http
             .send(request.map(Body::from), Trust::Host)
             .await
             .map_err(IntegrationError::Network)?;
-        let (parts, incoming) = answer.into_parts();
-        let body = read_whole(Body::Incoming(incoming), PAYLOAD_LIMIT)
-            .await
-            .map_err(|error| {
-                use super::bounded_body::BoundError;
-                match error.downcast_ref::<BoundError>() {
-                    Some(BoundError::TooLarge(bytes)) => {
-                        IntegrationError::AnswerTooLarge(*bytes as u64)
-                    }
-                    _ => IntegrationError::BrokenAnswer(error.to_string()),
+        let (parts, body) = answer.into_parts();
+        let body = read_whole(body, PAYLOAD_LIMIT).await.map_err(|error| {
+            use super::bounded_body::BoundError;
+            match error.downcast_ref::<BoundError>() {
+                Some(BoundError::TooLarge(bytes)) => {
+                    IntegrationError::AnswerTooLarge(*bytes as u64)
                 }
-            })?;
+                _ => IntegrationError::BrokenAnswer(error.to_string()),
+            }
+        })?;
         Ok(Response::from_parts(parts, body))
     }
 
@@ -275,9 +269,10 @@ impl AwsClient {
             && self.inner.config.endpoint("STS").await.is_none();
         let role = role.filter(|role| *role != CALLERS_IDENTITY && !emulated);
         let Some(role) = role else {
-            let provider = config.credentials_provider().ok_or_else(no_provider)?;
-            return provider
-                .provide_credentials()
+            return self
+                .inner
+                .config
+                .credentials()
                 .await
                 .map_err(|error| no_credentials(&error));
         };
@@ -312,68 +307,12 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Clock::System.since_epoch()
 }
 
-fn no_provider() -> IntegrationError {
-    IntegrationError::Configuration("no AWS credentials are configured".to_owned())
-}
-
 fn no_credentials(error: &dyn std::error::Error) -> IntegrationError {
     IntegrationError::Configuration(format!(
         "no AWS credentials to call the service with ({}); sign in with `aws sso login` and start with --profile, \
          or set AWS_ENDPOINT_URL and any AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for a local emulator",
         crate::function::chain(error)
     ))
-}
-
-/// Adds the headers of a version 4 signature.
-fn sign_request(
-    request: &mut Request<Bytes>,
-    service: &AwsService,
-    region: &str,
-    credentials: Credentials,
-) -> Result<(), String> {
-    let mut settings = SigningSettings::default();
-    if service.signing_name == "s3" {
-        settings.percent_encoding_mode = PercentEncodingMode::Single;
-        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-    }
-    let identity = credentials.into();
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name(&service.signing_name)
-        .time(now())
-        .settings(settings)
-        .build()
-        .map_err(|error| error.to_string())?
-        .into();
-    let headers: Vec<(String, String)> = request
-        .headers()
-        .iter()
-        .map(|(name, value)| {
-            let value = crate::event::headers::text_of(value.as_bytes()).into_owned();
-            (name.as_str().to_owned(), value)
-        })
-        .collect();
-    let signable = SignableRequest::new(
-        request.method().as_str(),
-        request.uri().to_string(),
-        headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str())),
-        SignableBody::Bytes(request.body()),
-    )
-    .map_err(|error| error.to_string())?;
-    let (instructions, _) = sign(signable, &params)
-        .map_err(|error| error.to_string())?
-        .into_parts();
-    let (signed, _) = instructions.into_parts();
-    for header in signed {
-        let mut value = HeaderValue::from_str(header.value()).map_err(|error| error.to_string())?;
-        value.set_sensitive(header.sensitive());
-        request.headers_mut().insert(header.name(), value);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -398,33 +337,5 @@ mod tests {
             other.endpoint("cn-north-1"),
             "https://rekognition.cn-north-1.amazonaws.com.cn"
         );
-    }
-
-    #[test]
-    fn a_signature_covers_the_headers_given() {
-        let credentials =
-            Credentials::new("AKIDEXAMPLE", "secret", Some("token".into()), None, "test");
-        let mut request = Request::new(Bytes::from_static(b"{}"));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = Uri::from_static("http://127.0.0.1:5000/?a=b");
-        request
-            .headers_mut()
-            .insert("x-amz-target", HeaderValue::from_static("A.B"));
-
-        sign_request(
-            &mut request,
-            &AwsService::by_prefix("events"),
-            "us-east-1",
-            credentials,
-        )
-        .unwrap();
-
-        let authorization = request.headers()["authorization"].to_str().unwrap();
-        assert!(authorization.contains("/us-east-1/events/aws4_request"));
-        assert!(
-            authorization
-                .contains("SignedHeaders=host;x-amz-date;x-amz-security-token;x-amz-target")
-        );
-        assert_eq!(request.headers()["x-amz-security-token"], "token");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The rooms in the order of the plan in `lib.rs`.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 18] = [
     "base",
     "source",
     "model",
@@ -12,6 +12,7 @@ const ROOMS: [&str; 17] = [
     "store",
     "definition",
     "event",
+    "http_client",
     "function",
     "limit",
     "auth",

@@ -4,6 +4,8 @@
 
 use bytes::BytesMut;
 use tollgate::definition::openapi as definition;
+use tollgate::http_client::decoder::{Decoded, Decoder};
+use tollgate::http_client::head::read_head;
 use tollgate::language::jsonpath::Path;
 use tollgate::language::vtl::{Inputs, Overrides, Template};
 use tollgate::model::settings::Settings;
@@ -102,6 +104,45 @@ fn heads<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
     found
 }
 
+/// A backend's answer: it does not matter how its bytes are split. The first byte says how.
+pub(crate) fn answer(input: &[u8]) {
+    if let Some((step, bytes)) = input.split_first() {
+        let step = usize::from(*step).max(1);
+        assert_eq!(answered([bytes]), answered(bytes.chunks(step)));
+    }
+}
+
+/// What the client makes of an answer that comes in these pieces: its head, its
+/// body, and how it ended.
+fn answered<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Option<String>, Vec<u8>, String) {
+    let (mut head, mut body, mut decoder) = (None, Vec::new(), None::<Decoder>);
+    let mut buffer = BytesMut::new();
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        if decoder.is_none() {
+            match read_head(&mut buffer, &http::Method::GET) {
+                Ok(Some(read)) => {
+                    decoder = Some(Decoder::new(read.framing));
+                    head = Some(format!("{read:?}"));
+                }
+                Ok(None) => {}
+                Err(error) => return (head, body, error.to_string()),
+            }
+        }
+        while let Some(decoder) = &mut decoder {
+            match decoder.decode(&mut buffer) {
+                Ok(Decoded::Data(data)) => body.extend_from_slice(&data),
+                Ok(Decoded::Trailers(trailers)) => body.extend(format!("{trailers:?}").bytes()),
+                Ok(Decoded::More) => break,
+                Ok(Decoded::End) => return (head, body, "complete".to_owned()),
+                Err(error) => return (head, body, error.to_string()),
+            }
+        }
+    }
+    let complete = decoder.is_some_and(|mut decoder| decoder.at_close());
+    (head, body, format!("closed, {complete}"))
+}
+
 #[test]
 fn everything_that_fuzzing_has_kept_has_an_answer() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
@@ -119,6 +160,7 @@ fn everything_that_fuzzing_has_kept_has_an_answer() {
     replay("jsonpath", &text(jsonpath));
     replay("openapi", &text(openapi));
     replay("request_head", &request_head);
+    replay("answer", &answer);
 
     assert!(files > 100, "only {files} files were found");
 }

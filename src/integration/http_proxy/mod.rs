@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ::http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use ::http::{Method, Request, Response, Uri};
-use hyper::body::Incoming;
+use http_body::Body as _;
 use tokio::time::Instant;
 
 use self::private::PrivateLink;
@@ -80,8 +80,8 @@ impl Connection {
             Ok(Err(error)) => return Err(own_fault(error)),
             Ok(Ok(answer)) => answer,
         };
-        let (parts, incoming) = answer.into_parts();
-        let body = self.answer_body(incoming, deadline)?;
+        let (parts, body) = answer.into_parts();
+        let body = self.answer_body(body, deadline)?;
         Ok(Response::from_parts(parts, body))
     }
 
@@ -110,22 +110,22 @@ impl Connection {
         }
     }
 
-    fn answer_body(&self, incoming: Incoming, deadline: Instant) -> Result<Body, IntegrationError> {
-        let hint = hyper::body::Body::size_hint(&incoming);
-        if hyper::body::Body::is_end_stream(&incoming) {
+    fn answer_body(&self, body: Body, deadline: Instant) -> Result<Body, IntegrationError> {
+        if body.is_end_stream() {
             return Ok(Body::Empty);
         }
         if self.stream {
-            return Ok(Body::stream(Timed::new(Body::Incoming(incoming))));
+            return Ok(Body::stream(Timed::new(body)));
         }
-        if hint.lower() > PAYLOAD_LIMIT as u64 {
-            return Err(IntegrationError::AnswerTooLarge(hint.lower()));
+        let announced = body.size_hint().lower();
+        if announced > PAYLOAD_LIMIT as u64 {
+            return Err(IntegrationError::AnswerTooLarge(announced));
         }
-        Ok(Body::stream(BoundedBody::new(
-            Body::Incoming(incoming),
-            PAYLOAD_LIMIT,
-            Some(deadline),
-        )))
+        if matches!(body, Body::Full(_)) {
+            return Ok(body);
+        }
+        let bounded = BoundedBody::new(body, PAYLOAD_LIMIT, Some(deadline));
+        Ok(Body::stream(bounded))
     }
 }
 

@@ -1,0 +1,315 @@
+//! The head of a request as it is written, and of an answer as it is read.
+//!
+//! No I/O: bytes in, bytes out. An answer comes from outside and is held to
+//! RFC 9112; where two readings are possible there is none.
+
+use std::io::Write;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use hyper::ext::ReasonPhrase;
+
+/// The most bytes of an answer's head, its interim answers not counted.
+pub const MAX_HEAD_BYTES: usize = 400 * 1024;
+/// The most header lines of an answer; hyper's own default is 100.
+pub const MAX_HEADERS: usize = 512;
+/// As many header lines are read into a table on the stack.
+const USUAL_HEADERS: usize = 64;
+
+/// What is wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// Status line or header lines cannot be read.
+    #[error("the answer's head is not HTTP/1.1: {0}")]
+    Head(httparse::Error),
+    /// The head is over [`MAX_HEAD_BYTES`].
+    #[error("the answer's head is over {MAX_HEAD_BYTES} bytes")]
+    HeadTooLarge,
+    /// A `Content-Length` that is no number, or two that differ.
+    #[error("the answer's Content-Length cannot be read")]
+    Length,
+    /// `Transfer-Encoding` beside `Content-Length`, or in HTTP/1.0.
+    #[error("the answer says in two ways where its body ends")]
+    Framing,
+    /// 101 without an `Upgrade` that was asked for.
+    #[error("the answer changes to a protocol that was not asked for")]
+    Upgrade,
+    /// The chunks cannot be read.
+    #[error("the answer's chunks are malformed")]
+    Chunk,
+}
+
+/// How long a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// So many bytes.
+    Length(u64),
+    /// Until the chunk of size 0.
+    Chunked,
+    /// As long as the connection.
+    Close,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub struct Head {
+    /// Not one of the interim ones.
+    pub status: StatusCode,
+    /// The reason phrase where it is not the usual one.
+    pub reason: Option<ReasonPhrase>,
+    /// In their order.
+    pub headers: HeaderMap,
+    /// How long the body is.
+    pub framing: Framing,
+    /// The connection may carry another request after the body.
+    pub keep_alive: bool,
+}
+
+/// Takes an answer's head off the front of what has come; interim answers are
+/// skipped. `None` while there is more to come.
+///
+/// # Errors
+///
+/// See [`Malformed`].
+pub fn read_head(input: &mut BytesMut, method: &Method) -> Result<Option<Head>, Malformed> {
+    loop {
+        let Some((length, head)) = parse(input, method)? else {
+            let too_large = input.len() > MAX_HEAD_BYTES;
+            return if too_large {
+                Err(Malformed::HeadTooLarge)
+            } else {
+                Ok(None)
+            };
+        };
+        input.advance(length);
+        if head.is_some() {
+            return Ok(head);
+        }
+    }
+}
+
+/// A head with its length in bytes; an interim one has only its length.
+fn parse(input: &[u8], method: &Method) -> Result<Option<(usize, Option<Head>)>, Malformed> {
+    if input.is_empty() {
+        return Ok(None);
+    }
+    let mut usual = [const { std::mem::MaybeUninit::uninit() }; USUAL_HEADERS];
+    let mut answer = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    match config.parse_response_with_uninit_headers(&mut answer, input, &mut usual) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut many = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
+            let mut answer = httparse::Response::new(&mut many);
+            let status = answer.parse(input).map_err(Malformed::Head)?;
+            parsed(input, &answer, status, method)
+        }
+        Err(error) => Err(Malformed::Head(error)),
+        Ok(status) => parsed(input, &answer, status, method),
+    }
+}
+
+fn parsed(
+    input: &[u8],
+    answer: &httparse::Response<'_, '_>,
+    status: httparse::Status<usize>,
+    method: &Method,
+) -> Result<Option<(usize, Option<Head>)>, Malformed> {
+    let httparse::Status::Complete(length) = status else {
+        return Ok(None);
+    };
+    if length > MAX_HEAD_BYTES {
+        return Err(Malformed::HeadTooLarge);
+    }
+    let status = StatusCode::from_u16(answer.code.unwrap_or_default())
+        .map_err(|_| Malformed::Head(httparse::Error::Status))?;
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Malformed::Upgrade);
+    }
+    if status.is_informational() {
+        return Ok(Some((length, None)));
+    }
+    let reason = answer
+        .reason
+        .filter(|reason| Some(*reason) != status.canonical_reason())
+        .and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
+    // One allocation for all values; the connection's buffer stays its own.
+    let whole = Bytes::copy_from_slice(&input[..length]);
+    let mut headers = HeaderMap::with_capacity(answer.headers.len());
+    for header in answer.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes())
+            .map_err(|_| Malformed::Head(httparse::Error::HeaderName))?;
+        let value = if header.value.is_empty() {
+            HeaderValue::from_static("")
+        } else {
+            HeaderValue::from_maybe_shared(whole.slice_ref_of(input, header.value))
+                .map_err(|_| Malformed::Head(httparse::Error::HeaderValue))?
+        };
+        headers
+            .try_append(name, value)
+            .map_err(|_| Malformed::HeadTooLarge)?;
+    }
+    let http_11 = answer.version == Some(1);
+    let keep_alive = keeps_alive(&headers, http_11);
+    let framing = framing(status, &headers, http_11, method)?;
+    Ok(Some((
+        length,
+        Some(Head {
+            status,
+            reason,
+            headers,
+            framing,
+            keep_alive,
+        }),
+    )))
+}
+
+/// The part of a copy that stands where `part` stands in the original.
+trait SliceRefOf {
+    fn slice_ref_of(&self, original: &[u8], part: &[u8]) -> Bytes;
+}
+
+impl SliceRefOf for Bytes {
+    fn slice_ref_of(&self, original: &[u8], part: &[u8]) -> Bytes {
+        let start = (part.as_ptr() as usize).wrapping_sub(original.as_ptr() as usize);
+        match start.checked_add(part.len()) {
+            Some(end) if end <= self.len() => self.slice(start..end),
+            _ => Bytes::copy_from_slice(part),
+        }
+    }
+}
+
+/// RFC 9112, 9.3: HTTP/1.1 keeps a connection unless told otherwise, HTTP/1.0 the other way round.
+fn keeps_alive(headers: &HeaderMap, http_11: bool) -> bool {
+    let (mut close, mut keep) = (false, false);
+    for value in headers.get_all(CONNECTION) {
+        for option in value.as_bytes().split(|byte| *byte == b',') {
+            let option = option.trim_ascii();
+            close |= option.eq_ignore_ascii_case(b"close");
+            keep |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+    !close && (http_11 || keep)
+}
+
+/// RFC 9112, 6.3.
+fn framing(
+    status: StatusCode,
+    headers: &HeaderMap,
+    http_11: bool,
+    method: &Method,
+) -> Result<Framing, Malformed> {
+    let bodiless = status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+        || method == Method::HEAD;
+    if bodiless {
+        return Ok(Framing::Length(0));
+    }
+    let length = content_length(headers)?;
+    let Some(coding) = headers.get_all(TRANSFER_ENCODING).iter().next_back() else {
+        return Ok(length.map_or(Framing::Close, Framing::Length));
+    };
+    if length.is_some() || !http_11 {
+        return Err(Malformed::Framing);
+    }
+    let last = coding.as_bytes().rsplit(|byte| *byte == b',').next();
+    let chunked = last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    Ok(if chunked {
+        Framing::Chunked
+    } else {
+        Framing::Close
+    })
+}
+
+/// The length that all `Content-Length` values agree on.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
+    let mut agreed = None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        for text in value.as_bytes().split(|byte| *byte == b',') {
+            let length = decimal(text.trim_ascii()).ok_or(Malformed::Length)?;
+            if agreed.is_some_and(|agreed| agreed != length) {
+                return Err(Malformed::Length);
+            }
+            agreed = Some(length);
+        }
+    }
+    Ok(agreed)
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |sum, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// Writes a request's head.
+///
+/// `framing` is how the body goes; `None` is no body at all, where a
+/// `Content-Length` of the headers stays as it is. `Host` is the address's
+/// where the headers have none. Framing headers other than that are the
+/// writer's own.
+pub fn write_head(
+    output: &mut Vec<u8>,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    framing: Option<Framing>,
+) {
+    let target = match uri.path_and_query().map(PathAndQuery::as_str) {
+        None | Some("") => "/",
+        Some(target) => target,
+    };
+    output.reserve(method.as_str().len() + target.len() + 64 + headers.len() * 40);
+    output.extend_from_slice(method.as_str().as_bytes());
+    output.push(b' ');
+    if target.starts_with('?') {
+        output.push(b'/');
+    }
+    output.extend_from_slice(target.as_bytes());
+    output.extend_from_slice(b" HTTP/1.1\r\n");
+    let mut has_host = false;
+    for (name, value) in headers {
+        if *name == TRANSFER_ENCODING || (*name == CONTENT_LENGTH && framing.is_some()) {
+            continue;
+        }
+        has_host |= *name == HOST;
+        output.extend_from_slice(name.as_str().as_bytes());
+        output.extend_from_slice(b": ");
+        output.extend_from_slice(value.as_bytes());
+        output.extend_from_slice(b"\r\n");
+    }
+    if !has_host {
+        write_host(output, uri);
+    }
+    match framing {
+        Some(Framing::Length(length)) => {
+            // Writing to a `Vec` never fails.
+            let _ = write!(output, "content-length: {length}\r\n");
+        }
+        Some(Framing::Chunked) => output.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Some(Framing::Close) | None => {}
+    }
+    output.extend_from_slice(b"\r\n");
+}
+
+/// The address's host, and its port where that is not the scheme's own.
+fn write_host(output: &mut Vec<u8>, uri: &Uri) {
+    let Some(host) = uri.host() else { return };
+    output.extend_from_slice(b"host: ");
+    output.extend_from_slice(host.as_bytes());
+    let usual = if uri.scheme() == Some(&http::uri::Scheme::HTTPS) {
+        443
+    } else {
+        80
+    };
+    if let Some(port) = uri.port_u16().filter(|port| *port != usual) {
+        let _ = write!(output, ":{port}");
+    }
+    output.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,299 @@
+//! The connections to HTTP backends: pooled, plain HTTP/1.1, bytes passed on.
+//!
+//! An exchange runs in the task that waits for it: no task behind a connection,
+//! no channel between. Addresses go out as they are given: reqwest and others
+//! read them by the URL standard, which resolves `..`, `%2e%2e` and
+//! backslashes, so that `/a/../admin` would reach `/admin` although
+//! `/a/{proxy+}` was matched.
+//!
+//! A client sets no time limits but the one on idle connections, and one on
+//! connecting if it is told; who waits does, and drops what took too long.
+
+mod connection;
+pub mod decoder;
+pub mod head;
+mod pool;
+mod tls;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use http::uri::Scheme;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body::Body as _;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tower::ServiceExt;
+
+use self::connection::{Connection, Failure, Io, Sending, Sent, answer_body, exchange};
+use self::head::{Framing, write_head};
+use self::pool::{IDLE, Pool};
+use crate::base::Body;
+
+/// Connections to backends. Clones share them.
+#[derive(Clone, Default)]
+pub struct HttpClient {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    connect_timeout: Option<Duration>,
+    plain: OnceLock<(HttpConnector, Arc<Pool>)>,
+    // Building one reads the system's root certificates: not before it is needed.
+    verified: OnceLock<Arc<TlsPool>>,
+    unverified: OnceLock<Arc<TlsPool>>,
+    // One a name of the configuration: as many as it has.
+    named: Mutex<HashMap<String, Arc<TlsPool>>>,
+}
+
+struct TlsPool {
+    connector: HttpsConnector<HttpConnector>,
+    pool: Arc<Pool>,
+}
+
+/// Whose certificate a TLS backend must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust<'t> {
+    /// The host's of the address.
+    Host,
+    /// This name's.
+    Name(&'t str),
+    /// Anyone's: who signed it is not checked.
+    Anyone,
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The backend could not be reached.
+    #[error("the backend cannot be reached")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It was reached and broke off, or broke the protocol; or the request's body did.
+    #[error("the exchange with the backend failed")]
+    Exchange(#[source] ExchangeError),
+    /// The system has no usable root certificates.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// The address has no host, or another scheme than `http` and `https`.
+    #[error("`{0}` is no address of a backend")]
+    Address(String),
+    /// A tunnel, which is nothing to pass on.
+    #[error("a backend cannot be sent CONNECT")]
+    Tunnel,
+}
+
+/// How an exchange on a connection failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ExchangeError(Failure);
+
+impl HttpClient {
+    /// A client that gives up a host that takes longer to connect to.
+    pub fn with_connect_timeout(timeout: Duration) -> Self {
+        let inner = Inner {
+            connect_timeout: Some(timeout),
+            ..Inner::default()
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Sends a request; its address tells plain or TLS.
+    ///
+    /// The body goes by its length where that is known, else in chunks; one of
+    /// unknown length is left out of GET and HEAD. A request is sent again only
+    /// when a connection that had been used before was closed without a byte of
+    /// an answer, and nothing of the request had gone out or it is a safe one
+    /// without a body.
+    ///
+    /// The answer's body is [`Body::Full`] where all of it came with its head.
+    ///
+    /// # Errors
+    ///
+    /// When no answer's head came: see [`ClientError`].
+    pub async fn send(
+        &self,
+        request: Request<Body>,
+        trust: Trust<'_>,
+    ) -> Result<Response<Body>, ClientError> {
+        let (parts, body) = request.into_parts();
+        if parts.method == Method::CONNECT {
+            return Err(ClientError::Tunnel);
+        }
+        let framing = framing(&parts.method, &body);
+        let mut head = Vec::new();
+        write_head(
+            &mut head,
+            &parts.method,
+            &parts.uri,
+            &parts.headers,
+            framing,
+        );
+        let mut sending = Sending::new(head, framing, body);
+        let ends_after = closes(&parts.headers);
+        let connector = self.connector(&parts.uri, trust)?;
+        let Some(authority) = parts.uri.authority() else {
+            return Err(ClientError::Address(parts.uri.to_string()));
+        };
+        let host = connector.pool().host(authority);
+        loop {
+            let idle = host.take();
+            let reused = idle.is_some();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                // Boxed: large, and rare.
+                None => Box::pin(connector.connect(parts.uri.clone())).await?,
+            };
+            let mut sent = Sent::Not;
+            let read = exchange(&mut connection, &mut sending, &mut sent, &parts.method).await;
+            let mut head = match read {
+                Ok(head) => head,
+                Err(Failure::Unanswered(_)) if reused && sending.rewind(&parts.method) => continue,
+                Err(failure) => return Err(ClientError::Exchange(ExchangeError(failure))),
+            };
+            head.keep_alive &= !ends_after;
+            let mut response = Response::new(answer_body(connection, sending, sent, &head, host));
+            *response.status_mut() = head.status;
+            *response.headers_mut() = head.headers;
+            if let Some(reason) = head.reason {
+                response.extensions_mut().insert(reason);
+            }
+            return Ok(response);
+        }
+    }
+
+    fn connector(&self, uri: &Uri, trust: Trust<'_>) -> Result<Connector<'_>, ClientError> {
+        let inner = &self.inner;
+        match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => {
+                let (connector, pool) = inner.plain.get_or_init(|| (self.tcp(), Arc::default()));
+                Ok(Connector::Plain(connector, pool))
+            }
+            Some(scheme) if *scheme == Scheme::HTTPS => Ok(Connector::Tls(match trust {
+                Trust::Host => self.verified()?,
+                Trust::Name(name) => self.named(name)?,
+                Trust::Anyone => Arc::clone(
+                    inner
+                        .unverified
+                        .get_or_init(|| TlsPool::new(tls::unverified(self.tcp()))),
+                ),
+            })),
+            _ => Err(ClientError::Address(uri.to_string())),
+        }
+    }
+
+    fn verified(&self) -> Result<Arc<TlsPool>, ClientError> {
+        if let Some(pool) = self.inner.verified.get() {
+            return Ok(Arc::clone(pool));
+        }
+        let connector = tls::verified(None, self.tcp()).map_err(ClientError::Tls)?;
+        let pool = self.inner.verified.get_or_init(|| TlsPool::new(connector));
+        Ok(Arc::clone(pool))
+    }
+
+    fn tcp(&self) -> HttpConnector {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_keepalive(Some(IDLE));
+        connector.set_connect_timeout(self.inner.connect_timeout);
+        connector
+    }
+
+    /// The connections that want a certificate of `name`, whatever the address.
+    fn named(&self, name: &str) -> Result<Arc<TlsPool>, ClientError> {
+        let mut named = self
+            .inner
+            .named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = named.get(name) {
+            return Ok(Arc::clone(pool));
+        }
+        let pool = TlsPool::new(tls::verified(Some(name), self.tcp()).map_err(ClientError::Tls)?);
+        named.insert(name.to_owned(), Arc::clone(&pool));
+        Ok(pool)
+    }
+}
+
+impl TlsPool {
+    fn new(connector: HttpsConnector<HttpConnector>) -> Arc<Self> {
+        Arc::new(Self {
+            connector,
+            pool: Arc::default(),
+        })
+    }
+}
+
+/// How a host is reached, and the connections that were made so.
+enum Connector<'c> {
+    Plain(&'c HttpConnector, &'c Arc<Pool>),
+    Tls(Arc<TlsPool>),
+}
+
+impl Connector<'_> {
+    fn pool(&self) -> &Arc<Pool> {
+        match self {
+            Self::Plain(_, pool) => pool,
+            Self::Tls(tls) => &tls.pool,
+        }
+    }
+
+    async fn connect(&self, uri: Uri) -> Result<Connection, ClientError> {
+        let io = match self {
+            Self::Plain(connector, _) => {
+                let stream = (*connector)
+                    .clone()
+                    .oneshot(uri)
+                    .await
+                    .map_err(|error| ClientError::Connect(error.into()))?;
+                Io::Plain(stream.into_inner())
+            }
+            Self::Tls(tls) => {
+                let stream = tls
+                    .connector
+                    .clone()
+                    .oneshot(uri)
+                    .await
+                    .map_err(ClientError::Connect)?;
+                Io::Tls(Box::new(TokioIo::new(stream)))
+            }
+        };
+        Ok(Connection::new(io))
+    }
+}
+
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HttpClient")
+    }
+}
+
+/// How a request's body goes; `None` where there is none.
+fn framing(method: &Method, body: &Body) -> Option<Framing> {
+    if body.is_end_stream() {
+        return None;
+    }
+    match body.size_hint().exact() {
+        Some(length) => Some(Framing::Length(length)),
+        None if *method == Method::GET || *method == Method::HEAD => None,
+        None => Some(Framing::Chunked),
+    }
+}
+
+/// Whether a request asks for the connection's end.
+fn closes(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+#[cfg(test)]
+mod tests;
