@@ -35,6 +35,16 @@ impl IdentitySource {
             .or_else(|| name_after("context.").map(Self::Context))
     }
 
+    /// Whether it is the header of that name.
+    pub fn is_header(&self, name: &str) -> bool {
+        matches!(self, Self::Header(own) if own.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it is the query parameter of that name.
+    pub fn is_query(&self, name: &str) -> bool {
+        matches!(self, Self::Query(own) if own == name)
+    }
+
     /// What stands there; several values are joined by commas. `None` where
     /// there is nothing, or nothing but emptiness.
     pub fn value(&self, exchange: &Exchange<'_>) -> Option<String> {
