@@ -206,11 +206,14 @@ impl LambdaAuthorizer {
                 if !fits {
                     return Err(AuthorizerFault::NoIdentity);
                 }
-                Ok(vec![token])
+                Ok(vec![token.into_owned()])
             }
             Input::Request { sources } | Input::Http { sources, .. } => sources
                 .iter()
-                .map(|source| source.value(exchange).ok_or(AuthorizerFault::NoIdentity))
+                .map(|source| {
+                    let value = source.value(exchange).ok_or(AuthorizerFault::NoIdentity)?;
+                    Ok(value.into_owned())
+                })
                 .collect(),
         }
     }
