@@ -111,7 +111,7 @@ CONFIG = {
         "methodSettings": {"*/*": {"loggingLevel": "INFO", "dataTraceEnabled": True}},
         "accessLogSettings": {
             "destination": "access.log",
-            "format": "$context.path $context.identity.apiKey $context.identity.apiKeyId $context.identity.accessKey $context.authorizer.error",
+            "format": "$context.requestId $context.path $context.identity.apiKey $context.identity.apiKeyId $context.identity.accessKey $context.authorizer.error",
         },
     },
     "functions": {"decide": {"runtime": "python3.11", "handler": "app.handler", "codeUri": "function"}},
