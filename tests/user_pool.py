@@ -584,6 +584,67 @@ class WithoutAuthorization(unittest.TestCase):
             while "NO AUTHORIZATION" not in gateway.log():
                 self.assertLess(time.monotonic(), deadline, gateway.log())
 
+    def test_what_is_no_authorizer_still_holds(self):
+        folder = folder_with_fixture(self)
+        echo = {"type": "aws_proxy", "httpMethod": "POST", "uri": "local:echo"}
+        scheme = {"type": "apiKey", "in": "header"}
+        function = "arn:aws:lambda:us-east-1:123456789012:function:nobody"
+        uri = f"arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{function}/invocations"
+
+        def route(*names):
+            return {"get": {"security": [{name: []} for name in names], "x-amazon-apigateway-integration": echo}}
+
+        def statement(effect, resource):
+            return {"Effect": effect, "Principal": "*", "Action": "execute-api:Invoke", "Resource": resource}
+
+        document = {
+            "openapi": "3.0.1",
+            "info": {"title": "t", "version": "1"},
+            "x-amazon-apigateway-api-key-source": "AUTHORIZER",
+            "x-amazon-apigateway-policy": {
+                "Version": "2012-10-17",
+                "Statement": [statement("Allow", "execute-api:/dev/GET/lambda"), statement("Deny", "execute-api:/dev/GET/denied")],
+            },
+            "paths": {
+                "/lambda": route("lambda"),
+                "/silent": route("lambda"),
+                "/denied": route("lambda"),
+                "/signed": route("signed"),
+                "/paid": {"get": {"security": [{"lambda": [], "key": []}], "x-amazon-apigateway-integration": echo}},
+            },
+            "components": {"securitySchemes": {
+                "lambda": {**scheme, "name": "X-Ticket", "x-amazon-apigateway-authtype": "custom",
+                           "x-amazon-apigateway-authorizer": {"type": "token", "authorizerUri": uri}},
+                "signed": {**scheme, "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"},
+                "key": {**scheme, "name": "x-api-key"},
+            }},
+        }
+        value = "alice-0123456789abcdefghij"
+        config = {"apiKeys": [{"name": "alice", "value": value}], "usagePlans": [{"name": "gold", "apiKeys": ["alice"]}]}
+        (folder / "openapi.json").write_text(json.dumps(document))
+        (folder / "tollgate.yaml").write_text(json.dumps(config))
+        claims = {"sub": "alice", "tenant": "blue", "level": 3}
+
+        def serve(more):
+            (folder / "claims.json").write_text(json.dumps({**claims, **more}))
+            return Gateway("openapi.json", "--no-auth", "--claims", "claims.json", cwd=folder)
+
+        with serve({"usageIdentifierKey": value}) as gateway:
+            # The function does not exist, and is not missed.
+            answer = gateway.get("/lambda")
+            self.assertEqual(answer.status, 200, answer)
+            self.assertIn('"principalId":"alice"', answer.body.decode().replace(" ", ""))
+            self.assertIn('"level":"3"', answer.body.decode().replace(" ", ""))
+            self.assertEqual(gateway.get("/silent").status, 200)
+            self.assertEqual(gateway.get("/denied").status, 403)
+            self.assertEqual(gateway.get("/signed").status, 200)
+            self.assertEqual(gateway.get("/paid").status, 200)
+        with serve({}) as gateway:
+            self.assertEqual(gateway.get("/paid").status, 403)
+            self.assertEqual(gateway.send("GET", "/paid", [("x-api-key", value)]).status, 403, "the source is the authorizer")
+        with serve({"usageIdentifierKey": "somebody-else-0123456789"}) as gateway:
+            self.assertEqual(gateway.get("/paid").status, 403)
+
     def test_claims_that_are_edited_count_at_once(self):
         folder = folder_with_fixture(self)
         claims = folder / "claims.json"

@@ -5,30 +5,39 @@
 //! sorted, and a flood of new keys costs the old entries, never memory.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 /// A map that holds at most `entries` entries and `bytes` bytes, as its users count them.
-pub struct BoundedCache<K, V> {
-    generations: Mutex<Generations<K, V>>,
+pub struct BoundedCache<K, V, S = RandomState> {
+    generations: Mutex<Generations<K, V, S>>,
     entries: usize,
     bytes: usize,
 }
 
-struct Generations<K, V> {
-    young: HashMap<K, (V, usize)>,
+type Entries<K, V, S> = HashMap<K, (V, usize), S>;
+
+struct Generations<K, V, S> {
+    young: Entries<K, V, S>,
     young_bytes: usize,
-    old: HashMap<K, (V, usize)>,
+    old: Entries<K, V, S>,
 }
 
 impl<K: Eq + Hash, V: Clone> BoundedCache<K, V> {
     /// An empty cache.
     pub fn new(entries: usize, bytes: usize) -> Self {
+        Self::with_hasher(entries, bytes)
+    }
+}
+
+impl<K: Eq + Hash, V: Clone, S: BuildHasher + Default> BoundedCache<K, V, S> {
+    /// An empty cache that finds its keys by hashes of its own.
+    pub fn with_hasher(entries: usize, bytes: usize) -> Self {
         Self {
             generations: Mutex::new(Generations {
-                young: HashMap::new(),
+                young: HashMap::default(),
                 young_bytes: 0,
-                old: HashMap::new(),
+                old: HashMap::default(),
             }),
             entries,
             bytes,
@@ -46,7 +55,9 @@ impl<K: Eq + Hash, V: Clone> BoundedCache<K, V> {
             return Some(value.clone());
         }
         let (key, (value, size)) = generations.old.remove_entry(key)?;
-        self.put(&mut generations, key, value.clone(), size);
+        let forgotten = self.put(&mut generations, key, value.clone(), size);
+        drop(generations);
+        drop(forgotten);
         Some(value)
     }
 
@@ -57,8 +68,11 @@ impl<K: Eq + Hash, V: Clone> BoundedCache<K, V> {
             return;
         }
         let mut generations = self.lock();
-        generations.old.remove(&key);
-        self.put(&mut generations, key, value, size);
+        let before = generations.old.remove(&key);
+        let forgotten = self.put(&mut generations, key, value, size);
+        // Thousands of entries may go: nobody waits for that.
+        drop(generations);
+        drop((before, forgotten));
     }
 
     /// Forgets what is kept for `key`.
@@ -85,20 +99,29 @@ impl<K: Eq + Hash, V: Clone> BoundedCache<K, V> {
         self.len() == 0
     }
 
-    fn put(&self, generations: &mut Generations<K, V>, key: K, value: V, size: usize) {
+    /// Gives back the generation that is forgotten for it, if one is.
+    fn put(
+        &self,
+        generations: &mut Generations<K, V, S>,
+        key: K,
+        value: V,
+        size: usize,
+    ) -> Option<Entries<K, V, S>> {
         let full = generations.young.len() >= self.entries / 2
             || generations.young_bytes + size > self.bytes / 2;
-        if full {
-            generations.old = std::mem::take(&mut generations.young);
+        let forgotten = full.then(|| {
             generations.young_bytes = 0;
-        }
+            let young = std::mem::take(&mut generations.young);
+            std::mem::replace(&mut generations.old, young)
+        });
         generations.young_bytes += size;
         if let Some((_, before)) = generations.young.insert(key, (value, size)) {
             generations.young_bytes -= before;
         }
+        forgotten
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations<K, V>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Generations<K, V, S>> {
         // A panic between two map operations leaves the maps usable.
         self.generations
             .lock()
@@ -106,7 +129,7 @@ impl<K: Eq + Hash, V: Clone> BoundedCache<K, V> {
     }
 }
 
-impl<K, V> std::fmt::Debug for BoundedCache<K, V> {
+impl<K, V, S> std::fmt::Debug for BoundedCache<K, V, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("BoundedCache")
     }

@@ -35,18 +35,40 @@ impl IdentitySource {
             .or_else(|| name_after("context.").map(Self::Context))
     }
 
+    /// Whether it is the header of that name.
+    pub fn is_header(&self, name: &str) -> bool {
+        matches!(self, Self::Header(own) if own.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it is the query parameter of that name.
+    pub fn is_query(&self, name: &str) -> bool {
+        matches!(self, Self::Query(own) if own == name)
+    }
+
     /// What stands there; several values are joined by commas. `None` where
     /// there is nothing, or nothing but emptiness.
-    pub fn value(&self, exchange: &Exchange<'_>) -> Option<String> {
-        let joined = |values: Vec<Cow<'_, str>>| values.join(",");
+    pub fn value<'e>(&'e self, exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> {
         let value = match self {
-            Self::Header(name) => joined(exchange.headers().all(name).collect()),
-            Self::Query(name) => joined(exchange.query().all(name).map(Cow::Borrowed).collect()),
-            Self::StageVariable(name) => exchange.api.stage_variables.get(name)?.clone(),
-            Self::Context(name) => context_variables::lookup(exchange, name)?.into_owned(),
+            Self::Header(name) => joined(exchange.headers().all(name))?,
+            Self::Query(name) => joined(exchange.query().all(name).map(Cow::Borrowed))?,
+            Self::StageVariable(name) => {
+                Cow::Borrowed(exchange.api.stage_variables.get(name)?.as_str())
+            }
+            Self::Context(name) => context_variables::lookup(exchange, name)?,
         };
         (!value.is_empty()).then_some(value)
     }
+}
+
+/// Several values with commas between them; nearly always there is one.
+fn joined<'e>(mut values: impl Iterator<Item = Cow<'e, str>>) -> Option<Cow<'e, str>> {
+    let first = values.next()?;
+    Some(values.fold(first, |joined, value| {
+        let mut joined = joined.into_owned();
+        joined.push(',');
+        joined.push_str(&value);
+        Cow::Owned(joined)
+    }))
 }
 
 #[cfg(test)]

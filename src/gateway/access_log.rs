@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::gateway_response::message_string;
 use super::rejection::{DefaultAnswer, Rejection};
+use crate::event::execution_log::masked;
 use crate::event::{Exchange, context_variables};
 use crate::model::ApiKind;
 use crate::observe::access_log::{Escape, Format, Hole, Line, Piece, Variable};
@@ -124,6 +125,11 @@ fn named<'e>(name: &'e str, exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> 
         "authenticate.status" | "authorize.status" => {
             let status = exchange.caller.iam().and(authorizer.status)?;
             Some(Cow::Owned(status.to_string()))
+        }
+        // Whoever reads the log shall not call as the key's owner; `apiKeyId` tells who it was.
+        "identity.apiKey" => {
+            let (_, value) = exchange.api_key.as_ref()?;
+            Some(Cow::Owned(masked(value)))
         }
         other => context_variables::lookup(exchange, other),
     }

@@ -36,16 +36,49 @@ pub(super) fn begin(
         return;
     };
     exchange.log = ExecutionLog::begin(clock.clone(), settings);
-    let log = &exchange.log;
-    for (_, value) in exchange
-        .headers()
-        .iter_text()
-        .filter(|(name, _)| is_secret(name))
-    {
-        log.hide(|| value.into_owned());
-    }
+    hide_secrets(route, exchange);
     if forced.is_none() {
+        let log = &exchange.log;
         log.say(|| format!("Extended Request Id: {}", exchange.extended_request_id));
+    }
+}
+
+/// Masks what tells who the caller is, wherever it is repeated: headers that always
+/// hold a secret, whatever the route's authorizer looks at, a presigned request's query.
+fn hide_secrets(route: &RoutePlan, exchange: &Exchange<'_>) {
+    const SIGNED: [&str; 2] = ["X-Amz-Signature", "X-Amz-Security-Token"];
+    let log = &exchange.log;
+    let sources = match &route.protection {
+        Ok(protection) => protection.authorizer.sources(),
+        Err(_) => &[],
+    };
+    for (name, value) in exchange.headers().iter_text() {
+        if is_secret(name) || sources.iter().any(|source| source.is_header(name)) {
+            // A function or a template may repeat it without its scheme.
+            let bare = value.split_once(' ').map(|(_, bare)| bare.to_owned());
+            log.hide(|| value.into_owned());
+            if let Some(bare) = bare {
+                log.hide(|| bare);
+            }
+        }
+    }
+    let is_secret =
+        |name: &str| SIGNED.contains(&name) || sources.iter().any(|source| source.is_query(name));
+    for (_, value) in exchange.query().iter().filter(|(name, _)| is_secret(name)) {
+        log.hide(|| value.to_owned());
+    }
+    // As it was sent: an integration's URI may repeat it so.
+    for pair in exchange
+        .request
+        .query
+        .iter()
+        .flat_map(|query| query.split('&'))
+    {
+        if let Some((name, value)) = pair.split_once('=')
+            && is_secret(name)
+        {
+            log.hide(|| value.to_owned());
+        }
     }
 }
 

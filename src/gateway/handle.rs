@@ -1,7 +1,7 @@
 //! The phases of a request, in AWS's order. `docs/request-life.md` tells the same story.
 
 use http::header::{CONTENT_LENGTH, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use super::admit::admit;
 use super::authorize::{authorize, no_route};
@@ -20,6 +20,7 @@ use crate::event::execution_log::{Line, LogSettings};
 use crate::event::query::decode_percent;
 use crate::event::{ApiFacts, Exchange, Malformed, PathParameter, ReceivedRequest};
 use crate::integration::bounded_body::{BoundedBody, PAYLOAD_LIMIT, read_whole};
+use crate::integration::header_rules::METHOD_OVERRIDE;
 use crate::integration::{Answer, IntegrationError, RequestBody, body_error};
 use crate::model::ApiKind;
 use crate::observe::watch::Phase;
@@ -67,6 +68,9 @@ pub(super) async fn handle(
             path_with_stage: path,
         }
     });
+    if api.facts.kind == ApiKind::Rest {
+        override_method(&mut request);
+    }
     let mut exchange = Exchange::begin(facts_for(api), request, path, path_with_stage, received);
     watch::begin(&plan.observer, &mut exchange);
     let malformed = malformed.or_else(|| over_size(&exchange));
@@ -86,6 +90,30 @@ pub(super) async fn handle(
     let lines = exchange.log.lines();
     let response = watch::end(plan, api, exchange, refused.as_ref(), response);
     (response, lines)
+}
+
+/// `X-HTTP-Method-Override` changes the method of a REST API's request ("Amazon API Gateway
+/// important notes") before anything else looks at it, signatures included: whoever puts the header
+/// into somebody's signed request has no signed request any more. A value that is no method
+/// of an API, or several, change nothing.
+fn override_method(request: &mut ReceivedRequest) {
+    const METHODS: [Method; 7] = [
+        Method::DELETE,
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PATCH,
+        Method::POST,
+        Method::PUT,
+    ];
+    let mut told = request.headers.all(METHOD_OVERRIDE);
+    let (Some(name), None) = (told.next(), told.next()) else {
+        return;
+    };
+    if let Some(method) = METHODS.into_iter().find(|method| method.as_str() == name) {
+        drop((name, told));
+        request.method = method;
+    }
 }
 
 /// Match, authorize, admit, read, validate, integrate: the first that refuses ends it.

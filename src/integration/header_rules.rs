@@ -5,6 +5,9 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+/// Changes the method of a REST API's request; a backend sees it only where it is mapped.
+pub const METHOD_OVERRIDE: &str = "x-http-method-override";
+
 /// The backend's kind, as the table distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {

@@ -67,6 +67,18 @@ pub enum RouteAuthorizer {
     Skipped(Arc<Skipped>),
 }
 
+impl RouteAuthorizer {
+    /// Where the authorizer finds what identifies the caller.
+    pub fn sources(&self) -> &[IdentitySource] {
+        match self {
+            Self::Jwt(jwt, _) => &jwt.sources,
+            Self::Cognito(cognito, _) => std::slice::from_ref(&cognito.source),
+            Self::Lambda(lambda) => lambda.sources(),
+            Self::Open | Self::Iam(_) | Self::Skipped(_) => &[],
+        }
+    }
+}
+
 /// Who everybody is, where no authorizer is asked.
 #[derive(Clone, Debug)]
 pub struct Skipped {

@@ -153,6 +153,29 @@ async fn what_was_matched_is_byte_for_byte_what_is_sent() {
 }
 
 #[tokio::test]
+async fn a_method_is_changed_here_and_not_again_at_the_backend() {
+    let backend = Backend::start(OK).await;
+    let gateway = proxy_to(&backend).spawn().await.unwrap();
+
+    for told in ["DELETE", "FOO"] {
+        let request = format!(
+            "GET /open/x HTTP/1.1\r\nhost: h\r\nx-http-method-override: {told}\r\nconnection: close\r\n\r\n"
+        );
+        let answer = raw(&gateway, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{told}: {answer}");
+    }
+
+    assert_eq!(
+        backend.seen(),
+        ["DELETE /base/x HTTP/1.1", "GET /base/x HTTP/1.1"]
+    );
+    for head in backend.heads() {
+        assert!(!head.to_lowercase().contains("override"), "{head}");
+    }
+    gateway.shutdown().await;
+}
+
+#[tokio::test]
 async fn paths_that_no_two_readers_agree_on_reach_no_backend() {
     let backend = Backend::start(OK).await;
     let gateway = proxy_to(&backend).spawn().await.unwrap();

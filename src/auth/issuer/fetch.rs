@@ -44,10 +44,12 @@ pub(super) async fn discover(issuer: &str) -> Result<String, String> {
     let text = get(&url).await?;
     let document: Json =
         serde_json::from_slice(&text).map_err(|error| format!("{url} is not JSON: {error}"))?;
-    let told = document.get("issuer").and_then(Json::as_str);
-    if told != Some(issuer) {
-        // Tokens are held to the configured issuer either way.
-        tracing::warn!(issuer, told, "the issuer calls itself otherwise");
+    // OpenID Connect Discovery 1.0, 4.3: what another issuer says of its keys must not
+    // be used. One that does not say who it is, is held by its tokens' `iss` alone.
+    if let Some(told) = document.get("issuer")
+        && told.as_str() != Some(issuer)
+    {
+        return Err(format!("{url} is of another issuer: {told}"));
     }
     let keys = document
         .get("jwks_uri")

@@ -68,6 +68,14 @@ impl Key {
             }
         }
         let kid = text("kid").filter(|kid| !kid.is_empty())?;
+        if jwk.get("d").is_some() {
+            // Whoever reads the key set can sign with it.
+            tracing::warn!(
+                kid,
+                "a key set gives away the private key: nothing it signs is taken"
+            );
+            return None;
+        }
         let algorithms = match (jwk.get("alg").is_some(), text("alg")) {
             (false, _) => vec![Algorithm::RS256, Algorithm::RS384, Algorithm::RS512],
             (true, Some("RS256")) => vec![Algorithm::RS256],
@@ -201,6 +209,7 @@ mod tests {
             json!({"alg": 1}),
             json!({"kid": null}),
             json!({"kid": ""}),
+            json!({"d": URL_SAFE_NO_PAD.encode([0xc5; 256])}),
             json!({"n": URL_SAFE_NO_PAD.encode([0xc5; 128])}),
             json!({"n": URL_SAFE_NO_PAD.encode([0xc5; 2000])}),
             json!({"n": ""}),

@@ -8,6 +8,7 @@
 mod fetch;
 mod key_set;
 mod pace;
+mod tail_hash;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,7 @@ use crate::event::caller::Claims;
 pub use fetch::Location;
 pub use key_set::{Key, KeySet};
 use pace::Pace;
+use tail_hash::TailHash;
 
 /// Age at which keys are read again in the background. API Gateway may keep
 /// keys for two hours ("Control access to HTTP APIs with JWT authorizers").
@@ -51,7 +53,8 @@ pub struct Issuer {
     location: Location,
     keys: ArcSwap<Known>,
     fetching: Arc<tokio::sync::Mutex<Fetching>>,
-    verified: BoundedCache<Box<str>, Verified>,
+    /// By the whole token.
+    verified: BoundedCache<Box<str>, Verified, TailHash>,
 }
 
 /// The keys as last read.
@@ -95,7 +98,7 @@ impl Issuer {
                 pace: Pace::new(Instant::now()),
                 key_set_url,
             })),
-            verified: BoundedCache::new(TOKENS, TOKEN_BYTES),
+            verified: BoundedCache::with_hasher(TOKENS, TOKEN_BYTES),
         }
     }
 

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 /// Fetches for names that turn out to be invented: so many at once,
 const BURST: u32 = 2;
-/// and one more each time this has passed.
-const REFILL: Duration = Duration::from_secs(10);
+/// and one more each time this has passed. So long a new key may be unknown while a flood goes on.
+const REFILL: Duration = Duration::from_secs(5);
 /// Rest after a failed fetch; doubled by each that follows, up to `LONGEST_REST`.
 const SHORTEST_REST: Duration = Duration::from_millis(250);
 const LONGEST_REST: Duration = Duration::from_secs(8);

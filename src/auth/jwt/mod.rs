@@ -184,13 +184,17 @@ pub(super) fn check_issuer(claims: &Claims, issuer: &str) -> Result<(), JwtFault
     }
 }
 
+/// The last second of the year 9999. Beyond it a number is no date that an issuer
+/// means, and readers with whole numbers of 64 bits take it for another one.
+const LATEST: f64 = 253_402_300_799.0;
+
 /// `exp` must be there and after now; `nbf` and `iat`, where they are there, not after it.
 pub(super) fn check_times(claims: &Claims, now: Duration) -> Result<(), JwtFault> {
     let now = now.as_secs_f64();
     let time = |name: &'static str| match claims.get(name) {
         None => Ok(None),
         Some(Json::Number(number)) => match number.as_f64() {
-            Some(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(Some(seconds)),
+            Some(seconds) if (0.0..=LATEST).contains(&seconds) => Ok(Some(seconds)),
             _ => Err(JwtFault::Claim(name)),
         },
         Some(_) => Err(JwtFault::Claim(name)),
@@ -241,6 +245,7 @@ mod tests {
         let check = |json| check_times(&claims(json), now);
 
         assert_eq!(check(json!({"exp": 1001})), Ok(()));
+        assert_eq!(check(json!({"exp": 1000.5})), Ok(()));
         assert_eq!(
             check(json!({"exp": 1001, "nbf": 1000, "iat": 1000})),
             Ok(())
@@ -261,6 +266,10 @@ mod tests {
             json!({"exp": [2000]}),
             json!({"exp": true}),
             json!({"exp": -1}),
+            json!({"exp": 253_402_300_800u64}),
+            json!({"exp": u64::MAX}),
+            json!({"exp": 1e300}),
+            json!({"exp": 2000, "nbf": -1}),
             json!({"exp": 2000, "nbf": "1"}),
             json!({"exp": 2000, "nbf": null}),
             json!({"exp": 2000, "iat": {}}),

@@ -129,6 +129,14 @@ impl LambdaAuthorizer {
         &self.name
     }
 
+    /// Where what identifies the caller stands.
+    pub fn sources(&self) -> &[IdentitySource] {
+        match &self.input {
+            Input::Token { source, .. } => std::slice::from_ref(source),
+            Input::Request { sources } | Input::Http { sources, .. } => sources,
+        }
+    }
+
     /// Goes on with the answers that an authorizer of that name and the same making
     /// keeps, such as that of an earlier plan.
     #[must_use]
@@ -198,11 +206,14 @@ impl LambdaAuthorizer {
                 if !fits {
                     return Err(AuthorizerFault::NoIdentity);
                 }
-                Ok(vec![token])
+                Ok(vec![token.into_owned()])
             }
             Input::Request { sources } | Input::Http { sources, .. } => sources
                 .iter()
-                .map(|source| source.value(exchange).ok_or(AuthorizerFault::NoIdentity))
+                .map(|source| {
+                    let value = source.value(exchange).ok_or(AuthorizerFault::NoIdentity)?;
+                    Ok(value.into_owned())
+                })
                 .collect(),
         }
     }

@@ -233,6 +233,43 @@ mod tests {
         assert!(!verifier.fits("example", "bob", "Passw0rd!"));
     }
 
+    /// What pycognito computes of the same password, salt and private numbers.
+    #[test]
+    fn another_implementation_comes_to_the_same_numbers() {
+        let verifier = Verifier::new("example", "alice", "Passw0rd!", &[0x9f; 16]);
+        let secret = [7; 32];
+        let public = verifier.challenge(&secret).unwrap();
+        let hex =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        assert_eq!(
+            hex(&hash(&[public.as_bytes()])),
+            "2b92f9eb196a378ccd982868781dfecd96fb798e044c7caa6dfe813218130340"
+        );
+
+        let private = BigUint::from(0x1234_5678_9abc_def0_u64);
+        let client = format!("{:x}", GROUP.generator.modpow(&private, &GROUP.prime));
+        let signature = "5316f9ef10bfb2f9d2caea29aeff04e5b0e5da150478af1ebacf37cfff8da2cb";
+        let proves = |signature: &str, timestamp: &str| {
+            verifier.proves(&Proof {
+                pool: "example",
+                username: "alice",
+                client: &client,
+                secret: &secret,
+                secret_block: b"block",
+                timestamp,
+                signature: &BigUint::parse_bytes(signature.as_bytes(), 16)
+                    .unwrap()
+                    .to_bytes_be(),
+            })
+        };
+        assert!(proves(signature, "Tue Nov 24 13:00:00 UTC 2026"));
+        assert!(!proves(signature, "Tue Nov 24 13:00:01 UTC 2026"));
+        assert!(!proves(
+            &signature.replace("5316", "5317"),
+            "Tue Nov 24 13:00:00 UTC 2026"
+        ));
+    }
+
     #[test]
     fn a_number_that_would_make_the_key_known_is_refused() {
         for bad in ["", "0", "00", "xyz", "-1", "+5"] {

@@ -12,7 +12,7 @@ use ::http::{Method, Response};
 use super::super::bounded_body::{BoundError, PAYLOAD_LIMIT, read_whole};
 use super::super::content_handling::{convert_request, convert_response, passes};
 use super::super::header_rules::{
-    Backend, add_response_header, connection_options, is_dropped_request_header,
+    Backend, METHOD_OVERRIDE, add_response_header, connection_options, is_dropped_request_header,
 };
 use super::super::mapping::RequestMapping;
 use super::super::uri::{UriTemplate, encode_query};
@@ -197,6 +197,8 @@ fn passed_headers(exchange: &Exchange<'_>) -> HeaderMap {
         ];
         if is_dropped_request_header(name, Backend::HttpProxy)
             || own.iter().any(|own| name.eq_ignore_ascii_case(own))
+            // The backend must not change a method that was authorized.
+            || name.eq_ignore_ascii_case(METHOD_OVERRIDE)
             || exchange.keeps_back(name)
             || options
                 .iter()

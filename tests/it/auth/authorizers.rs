@@ -345,3 +345,44 @@ async fn a_resource_policy_alone_must_allow() {
     assert_eq!(refused.status, 403);
     assert!(refused.body.starts_with(r#"{"Message":"User: anonymous is not authorized to perform: execute-api:Invoke on resource: arn:aws:execute-api:us-east-1:********9012:"#), "{}", refused.body);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_a_header_changes_is_guarded_as_that_method() {
+    let operation = json!({"x-amazon-apigateway-integration": echo()});
+    let mut guarded = operation.clone();
+    guarded["security"] = json!([{"lam": []}]);
+    let document = json!({"paths": {"/a": {"get": operation, "delete": guarded}}});
+    let stage = Stage::with(
+        json!({"type": "token", "authorizerUri": "local:authorizer", "authorizerResultTtlInSeconds": 0}),
+        document,
+    )
+    .await;
+    let ask = async |told: &[&str], token: &str| {
+        let mut headers = vec![("x-token", token)];
+        headers.extend(told.iter().map(|told| ("X-HTTP-Method-Override", *told)));
+        send(&stage.gateway, "GET", "/a", &headers, b"").await
+    };
+
+    assert_eq!(ask(&["DELETE"], "").await.status, 401);
+    assert_eq!(ask(&["DELETE"], "deny").await.status, 403);
+    assert_eq!(stage.calls(), 1);
+    let passed = ask(&["DELETE"], "one").await;
+    assert_eq!(
+        (passed.status, &passed.json()["method"]),
+        (200, &json!("DELETE")),
+        "{}",
+        passed.body
+    );
+    // There is no POST; and what is no method changes nothing.
+    assert_eq!(ask(&["POST"], "one").await.status, 403);
+    for told in [
+        &["FOO"][..],
+        &["delete"],
+        &["DELETE,DELETE"],
+        &["DELETE", "DELETE"],
+        &["GET", "DELETE"],
+    ] {
+        let passed = ask(told, "deny").await;
+        assert_eq!(passed.json()["method"], "GET", "{told:?}");
+    }
+}

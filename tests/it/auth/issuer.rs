@@ -114,6 +114,10 @@ pub(crate) enum Mood {
     Slow,
     Redirects,
     Huge,
+    /// Its discovery document is another issuer's.
+    Impostor,
+    /// Its discovery document does not say whose it is.
+    Nameless,
 }
 
 pub(crate) struct Issuer {
@@ -160,10 +164,21 @@ impl Issuer {
                     let body = if is_keys {
                         json!({"keys": keys.lock().unwrap().clone()}).to_string()
                     } else {
-                        json!({"issuer": url, "jwks_uri": format!("{url}/jwks.json")}).to_string()
+                        let mut document =
+                            json!({"issuer": url, "jwks_uri": format!("{url}/jwks.json")});
+                        match mood {
+                            Mood::Impostor => document["issuer"] = json!("https://other.example"),
+                            Mood::Nameless => {
+                                document.as_object_mut().unwrap().remove("issuer");
+                            }
+                            _ => {}
+                        }
+                        document.to_string()
                     };
                     let (status, extra, body) = match mood {
-                        Mood::Fine => ("200 OK", String::new(), body),
+                        Mood::Fine | Mood::Impostor | Mood::Nameless => {
+                            ("200 OK", String::new(), body)
+                        }
                         Mood::Error => ("500 Oops", String::new(), body),
                         Mood::HangsUp => return,
                         Mood::Slow => {

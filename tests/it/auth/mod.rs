@@ -5,6 +5,7 @@ mod authorizers;
 mod issuer;
 mod signatures;
 mod tokens;
+mod vectors;
 
 use std::time::Duration;
 

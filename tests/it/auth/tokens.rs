@@ -281,6 +281,12 @@ async fn a_good_token_passes_and_no_forged_one_does() {
         json!({"exp": 0}),
         json!({"exp": 1}),
         json!({"exp": -1}),
+        json!({"exp": 1e300}),
+        json!({"exp": u64::MAX}),
+        json!({"exp": 253_402_300_800u64}),
+        json!({"nbf": -1}),
+        json!({"iat": -1}),
+        json!({"iat": 1e300}),
         json!({"exp": null}),
         json!({"exp": far.to_string()}),
         json!({"exp": [far]}),
@@ -437,6 +443,12 @@ async fn a_good_token_passes_and_no_forged_one_does() {
         (plain, "[]".to_owned()),
         (plain, String::new()),
         (plain, "\"token\"".to_owned()),
+        // A token in a token.
+        (r#"{"alg":"RS256","kid":"k1","cty":"JWT"}"#, good.clone()),
+        (
+            r#"{"alg":"RS256","kid":"k1","cty":"JWT"}"#,
+            json!(good).to_string(),
+        ),
         (
             r#"{"alg":"none","alg":"RS256","kid":"k1"}"#,
             claims_text.clone(),
@@ -624,6 +636,179 @@ async fn claims_reach_the_function_as_text() {
     assert_eq!(jwt["claims"]["exp"], "4102444800");
     assert_eq!(jwt["claims"]["cognito:groups"], "[a b]");
     assert_eq!(jwt["scopes"], Json::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_a_query_is_read_there_alone() {
+    let stage = Stage::set().await;
+    let mut document = http_api(&stage.issuer.url);
+    document["components"]["securitySchemes"]["jwt"]["x-amazon-apigateway-authorizer"]["identitySource"] =
+        json!("$request.querystring.token");
+    let gateway = serve(&document).await;
+    let good = stage.good();
+    let forged = stage
+        .stranger
+        .token(&header(json!({})), &stage.claims(json!({})));
+    let ask = async |query: String, header: &str| {
+        let target = format!("/plain{query}");
+        get(&gateway, &target, header).await.status
+    };
+
+    for query in [
+        format!("?token={good}"),
+        format!("?token=Bearer%20{good}"),
+        format!("?token=Bearer+{good}"),
+        format!("?a=1&token={}&b=2", good.replace('.', "%2E")),
+    ] {
+        assert_eq!(ask(query.clone(), "x").await, 200, "{query}");
+    }
+    for query in [
+        String::new(),
+        "?".to_owned(),
+        "?token".to_owned(),
+        "?token=".to_owned(),
+        format!("?Token={good}"),
+        format!("?token[]={good}"),
+        format!("?token={good}&token={good}"),
+        format!("?token={good}&token=x"),
+        format!("?token=x&token={good}"),
+        format!("?token={good}&token="),
+        format!("?token={good}%00"),
+        format!("?token=%20{good}"),
+        format!("?token={good}%0A"),
+        format!("?token={good}%2C{good}"),
+        format!("?token={}", good.replace('.', "%252E")),
+        format!("?token={forged}"),
+    ] {
+        assert_eq!(ask(query.clone(), &good).await, 401, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_on_curves_verify_nothing() {
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+    };
+
+    let stage = Stage::set().await;
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let point = pair.public_key().as_ref();
+    let curve = json!({
+        "kty": "EC", "crv": "P-256", "use": "sig", "kid": "ec",
+        "x": b64(&point[1..33]), "y": b64(&point[33..]),
+    });
+    let mut of_another_kind = curve.clone();
+    of_another_kind["kty"] = json!("RSA");
+    of_another_kind["kid"] = json!("ec-as-rsa");
+    let mut both = stage.key.jwk("both");
+    both["kty"] = json!("EC");
+    both["crv"] = json!("P-256");
+    stage
+        .issuer
+        .publish(vec![curve, of_another_kind, both, stage.key.jwk("k1")]);
+    let document = pair.to_pkcs8v1().unwrap();
+    let asn1 =
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref()).unwrap();
+    let random = aws_lc_rs::rand::SystemRandom::new();
+
+    for kid in ["ec", "ec-as-rsa", "both", "k1"] {
+        for alg in [
+            "ES256", "ES384", "ES512", "ES256K", "EdDSA", "RS256", "PS256", "HS256", "none",
+        ] {
+            let header = header(json!({"alg": alg, "kid": kid}));
+            let message = format!(
+                "{}.{}",
+                b64(header.to_string()),
+                b64(stage.claims(json!({})).to_string())
+            );
+            let signed =
+                |pair: &EcdsaKeyPair| b64(pair.sign(&random, message.as_bytes()).unwrap().as_ref());
+            for signature in [
+                signed(&pair),
+                signed(&asn1),
+                b64([0; 64]),
+                b64([0xff; 64]),
+                // r and s are zero, in DER.
+                b64([0x30, 6, 2, 1, 0, 2, 1, 0]),
+            ] {
+                stage
+                    .refuses(&format!("{kid} {alg}"), &format!("{message}.{signature}"))
+                    .await;
+            }
+        }
+    }
+    // An RSA signature under a key that says it is on a curve.
+    let token = stage
+        .key
+        .token(&header(json!({"kid": "both"})), &stage.claims(json!({})));
+    stage.refuses("both", &token).await;
+    assert_eq!(status(&stage, &stage.good()).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_the_issuer_gives_away_or_names_twice() {
+    let stage = Stage::set().await;
+    let mut given_away = stage.stranger.jwk("open");
+    given_away["d"] = json!(b64([7; 256]));
+    stage.issuer.publish(vec![
+        given_away,
+        stage.key.jwk("twice"),
+        stage.stranger.jwk("twice"),
+        json!("no key"),
+        json!(null),
+    ]);
+    let claims = stage.claims(json!({}));
+
+    let open = stage
+        .stranger
+        .token(&header(json!({"kid": "open"})), &claims);
+    stage.refuses("a key that was given away", &open).await;
+    let twice = header(json!({"kid": "twice"}));
+    let second = stage.stranger.token(&twice, &claims);
+    stage.refuses("the second key of a name", &second).await;
+    assert_eq!(status(&stage, &stage.key.token(&twice, &claims)).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_another_issuer_names_are_not_taken() {
+    let stage = Stage::set().await;
+
+    stage.issuer.mood(Mood::Impostor);
+    assert_eq!(status(&stage, &stage.good()).await, 401);
+    assert_eq!(stage.issuer.fetches(), 0);
+
+    // A document that does not say whose it is names the keys all the same.
+    let stage = Stage::set().await;
+    stage.issuer.mood(Mood::Nameless);
+    assert_eq!(status(&stage, &stage.good()).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_issuer_holds_up_no_token_whose_key_is_known() {
+    let stage = Arc::new(Stage::set().await);
+    assert_eq!(status(&stage, &stage.good()).await, 200);
+    let before = stage.issuer.fetches();
+    stage.issuer.mood(Mood::Slow);
+
+    let waits = {
+        let stage = Arc::clone(&stage);
+        tokio::spawn(async move {
+            let unknown = header(json!({"kid": "unknown"}));
+            let token = stage.key.token(&unknown, &stage.claims(json!({})));
+            status(&stage, &token).await
+        })
+    };
+    while stage.issuer.fetches() == before {
+        tokio::task::yield_now().await;
+    }
+    for round in 0..5 {
+        let claims = stage.claims(json!({"jti": round}));
+        let token = stage.key.token(&header(json!({})), &claims);
+        assert_eq!(status(&stage, &token).await, 200);
+    }
+
+    assert!(!waits.is_finished(), "the known keys waited for the fetch");
+    assert_eq!(waits.await.unwrap(), 401);
 }
 
 async fn status(stage: &Stage, token: &str) -> u16 {
