@@ -128,8 +128,8 @@ fn named<'e>(name: &'e str, exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> 
         }
         // Whoever reads the log shall not call as the key's owner; `apiKeyId` tells who it was.
         "identity.apiKey" => {
-            let (_, value) = exchange.api_key.as_ref()?;
-            Some(Cow::Owned(masked(value)))
+            let key = exchange.api_key.as_ref()?;
+            Some(Cow::Owned(masked(&key.value)))
         }
         other => context_variables::lookup(exchange, other),
     }
