@@ -36,7 +36,7 @@ pub(super) async fn handle(
 ) -> (Response<Body>, Vec<Line>) {
     if let Some(choice) = plan.function_url_of_host(&request.host) {
         return (
-            function_url::answer(choice, clock, request).await,
+            Box::pin(function_url::answer(choice, clock, request)).await,
             Vec::new(),
         );
     }
@@ -150,7 +150,7 @@ async fn run<'p>(
     validate_body(route, exchange, &body)?;
     let mut answer = integrate(route, exchange, body, cache).await?;
     if exchange.log.wants_data() && !answer.streams {
-        answer.response = collected(answer.response).await?;
+        answer.response = Box::pin(collected(answer.response)).await?;
     }
     compress(api, exchange, answer).await
 }
@@ -283,7 +283,8 @@ async fn integrate(
     match caching {
         Some(caching) => {
             let now = exchange.received;
-            cache::through(cache, caching, integration, exchange, body, now).await
+            let through = cache::through(cache, caching, integration, exchange, body, now);
+            Box::pin(through).await
         }
         None => Ok(integration.call(exchange, body).await?),
     }
@@ -308,7 +309,8 @@ async fn compress(
         return Ok(answer);
     };
     let accepted = exchange.headers().last("accept-encoding");
-    let response = compression::compress(answer.response, accepted.as_deref(), minimum).await?;
+    let compressed = compression::compress(answer.response, accepted.as_deref(), minimum);
+    let response = Box::pin(compressed).await?;
     Ok(Answer { response, ..answer })
 }
 

@@ -191,17 +191,25 @@ impl Integration {
         exchange: &Exchange<'_>,
         body: RequestBody,
     ) -> Result<Answer, IntegrationError> {
+        // A future has room for its largest branch and is copied on its way into
+        // a task: all but the plain proxies stand in a box of their own.
         match self {
-            Self::LambdaProxy(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::LambdaProxy(integration) => {
+                Box::pin(integration.call(exchange, whole(body).await?)).await
+            }
             Self::RestHttpProxy(integration) => integration.call(exchange, body).await,
             Self::HttpApiProxy(integration) => integration.call(exchange, body).await,
-            Self::HttpCustom(integration) => integration.call(exchange, whole(body).await?).await,
-            Self::LambdaCustom(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::HttpCustom(integration) => {
+                Box::pin(integration.call(exchange, whole(body).await?)).await
+            }
+            Self::LambdaCustom(integration) => {
+                Box::pin(integration.call(exchange, whole(body).await?)).await
+            }
             Self::ServiceCustom(integration) => {
-                integration.call(exchange, whole(body).await?).await
+                Box::pin(integration.call(exchange, whole(body).await?)).await
             }
             Self::ServiceAction(integration) => {
-                integration.call(exchange, whole(body).await?).await
+                Box::pin(integration.call(exchange, whole(body).await?)).await
             }
             Self::Mock(integration) => integration.call(exchange, &whole(body).await?),
             Self::Handler(integration) => integration.call(exchange, whole(body).await?).await,

@@ -4,7 +4,9 @@
 //! HTTP APIs"; `Forwarded` and `Via` as backends behind HTTP APIs printed them.
 
 use ::http::Method;
-use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use ::http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 
 use super::super::header_rules::{connection_options, is_hop_header};
 use super::super::http_mapping::{RequestMapping, ResponseMapping};
@@ -79,28 +81,7 @@ impl HttpProxy {
         exchange.watch.sending();
         let mut response = self.connection.send(method, uri, headers, body).await?;
         exchange.watch.received(Some(response.status().as_u16()));
-        let named: Vec<_> = response
-            .headers()
-            .get_all("connection")
-            .iter()
-            .map(|value| {
-                crate::event::headers::text_of(value.as_bytes())
-                    .into_owned()
-                    .into()
-            })
-            .collect();
-        let options = connection_options(&named);
-        let dropped: Vec<HeaderName> = response
-            .headers()
-            .keys()
-            .filter(|name| {
-                is_hop_header(name.as_str()) || options.iter().any(|option| option == name.as_str())
-            })
-            .cloned()
-            .collect();
-        for name in dropped {
-            response.headers_mut().remove(name);
-        }
+        drop_hop_headers(response.headers_mut());
         // Framing is made anew from the body.
         response.headers_mut().remove(CONTENT_LENGTH);
         Ok(Answer {
@@ -108,6 +89,26 @@ impl HttpProxy {
             with_trace_id: false,
             streams: false,
         })
+    }
+}
+
+/// Takes the headers away that the backend's connection keeps to itself.
+fn drop_hop_headers(headers: &mut HeaderMap) {
+    let named: Vec<_> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .map(|value| crate::event::headers::text_of(value.as_bytes()))
+        .collect();
+    let options = connection_options(&named);
+    let dropped: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            is_hop_header(name.as_str()) || options.iter().any(|option| option == name.as_str())
+        })
+        .cloned()
+        .collect();
+    for name in dropped {
+        headers.remove(name);
     }
 }
 
@@ -144,7 +145,7 @@ fn passed_headers(exchange: &Exchange<'_>, body: &RequestBody) -> HeaderMap {
         }
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_bytes(value),
+            HeaderValue::from_maybe_shared(exchange.headers().shared(value)),
         ) {
             headers.append(name, value);
         }
@@ -172,31 +173,37 @@ fn passed_headers(exchange: &Exchange<'_>, body: &RequestBody) -> HeaderMap {
 
 /// The `Forwarded` header: what came before, then this hop.
 fn forwarded(exchange: &Exchange<'_>) -> String {
-    let node = |address: &str| {
-        // RFC 7239, 6: an IPv6 address stands in brackets and quotes.
-        if address.contains(':') {
-            format!("\"[{address}]\"")
-        } else {
-            address.to_owned()
-        }
-    };
-    let mut elements: Vec<String> = exchange
-        .headers()
-        .all("forwarded")
-        .map(|value| value.into_owned())
-        .collect();
+    let mut text = String::with_capacity(96);
+    for value in exchange.headers().all("forwarded") {
+        text.push_str(&value);
+        text.push_str(", ");
+    }
     for value in exchange.headers().all("x-forwarded-for") {
         let hops = value
             .split(',')
             .map(str::trim)
             .filter(|hop| !hop.is_empty());
-        elements.extend(hops.map(|hop| format!("for={}", node(hop))));
+        for hop in hops {
+            push_node(&mut text, hop);
+            text.push_str(", ");
+        }
     }
-    elements.push(format!(
-        "for={};host={};proto={}",
-        node(&exchange.source_ip()),
-        exchange.request.host,
-        exchange.forwarded_proto()
-    ));
-    elements.join(", ")
+    push_node(&mut text, &exchange.source_ip());
+    text.push_str(";host=");
+    text.push_str(&exchange.request.host);
+    text.push_str(";proto=");
+    text.push_str(exchange.forwarded_proto());
+    text
+}
+
+/// Adds a hop; an IPv6 address stands in brackets and quotes (RFC 7239, 6).
+fn push_node(text: &mut String, address: &str) {
+    let (before, after) = if address.contains(':') {
+        ("for=\"[", "]\"")
+    } else {
+        ("for=", "")
+    };
+    text.push_str(before);
+    text.push_str(address);
+    text.push_str(after);
 }

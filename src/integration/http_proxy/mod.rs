@@ -7,6 +7,7 @@ pub mod http;
 pub mod private;
 pub mod rest;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ impl Connection {
         };
         let mut request = Request::new(body);
         *request.headers_mut() = headers;
-        let wants_length = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
+        let wants_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         if wants_length && matches!(request.body(), Body::Empty) {
             // hyper leaves an empty body's length out; AWS sends it (recorded).
             request
@@ -70,12 +71,9 @@ impl Connection {
         *request.method_mut() = method;
         *request.uri_mut() = self.direct(uri, request.headers_mut())?;
         let deadline = Instant::now() + self.timeout;
-        let answer = match tokio::time::timeout_at(
-            deadline,
-            self.client.send(request, self.trust()),
-        )
-        .await
-        {
+        // Pinned where it is: to move it into a timer's future would copy all of its room.
+        let sent = pin!(self.client.send(request, self.trust()));
+        let answer = match tokio::time::timeout_at(deadline, sent).await {
             Err(_) => return Err(IntegrationError::Timeout(self.timeout)),
             Ok(Err(error)) => return Err(own_fault(error)),
             Ok(Ok(answer)) => answer,

@@ -208,7 +208,7 @@ fn passed_headers(exchange: &Exchange<'_>) -> HeaderMap {
         }
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_bytes(value),
+            HeaderValue::from_maybe_shared(exchange.headers().shared(value)),
         ) {
             headers.append(name, value);
         }
