@@ -98,7 +98,12 @@ async fn gateways(count: usize, redis: &Redis, deadline: f64, config: &str) -> V
     let store = format!("store: {{url: '{}', deadline: {deadline}}}", redis.url());
     let mut gateways = Vec::new();
     for _ in 0..count {
-        gateways.push(metered(&format!("{store}\n{config}")).spawn().await.unwrap());
+        gateways.push(
+            metered(&format!("{store}\n{config}"))
+                .spawn()
+                .await
+                .unwrap(),
+        );
     }
     gateways
 }
