@@ -66,8 +66,15 @@ impl Gateway {
     /// Answers one request. Never fails: what goes wrong is an answer, too.
     pub async fn answer(&self, request: ReceivedRequest) -> Response<Body> {
         let plan = self.plan.load_full();
-        let (response, _) = handle::handle(&plan, &self.clock, &self.cache, request, None).await;
-        response
+        // Boxed: it is large, and callers around it would copy all of it.
+        let handled = Box::pin(handle::handle(
+            &plan,
+            &self.clock,
+            &self.cache,
+            request,
+            None,
+        ));
+        handled.await.0
     }
 
     /// Answers one request and tells each step of its way, as the Test button

@@ -1,14 +1,15 @@
 //! One connection: from its first byte to the end of its last answer.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -144,8 +145,22 @@ pub(super) async fn run<T, S>(
 /// Calls the service; a panic in it ends this request and nothing else.
 pub(super) async fn answer<S: Service>(service: S, request: ReceivedRequest) -> Response<Body> {
     let (method, path) = (request.method.clone(), request.path.clone());
-    let called = AssertUnwindSafe(async move { service.call(request).await }).catch_unwind();
-    called.await.unwrap_or_else(|panic| {
+    // Pinned where it is made: an answer to come is large, and each layer around it a copy.
+    let called = match catch_unwind(AssertUnwindSafe(|| service.call(request))) {
+        Ok(called) => {
+            let mut called = pin!(called);
+            poll_fn(|context| {
+                match catch_unwind(AssertUnwindSafe(|| called.as_mut().poll(context))) {
+                    Ok(Poll::Pending) => Poll::Pending,
+                    Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
+                    Err(panic) => Poll::Ready(Err(panic)),
+                }
+            })
+            .await
+        }
+        Err(panic) => Err(panic),
+    };
+    called.unwrap_or_else(|panic| {
         tracing::error!(%method, path, panic = panic_text(panic.as_ref()), "a request panicked");
         internal_error()
     })
