@@ -275,6 +275,56 @@ class Reload(unittest.TestCase):
 
         self.assertEqual(self.gateway.get("/shared").status, 429)
 
+    def test_authorizer_answers_and_cached_responses_carry_over(self):
+        counts = self.folder / "counts"
+        counts.mkdir()
+        code = (
+            "import json, os\n"
+            "def count(name):\n"
+            f"    with open(os.path.join({str(counts)!r}, name), 'a') as file:\n"
+            "        file.write('x')\n"
+            "def handler(event, context):\n"
+            "    if event.get('type') != 'TOKEN':\n"
+            "        count('backend')\n"
+            "        return {'statusCode': 200, 'body': 'made'}\n"
+            "    count('authorizer')\n"
+            "    statement = {'Effect': 'Allow', 'Action': 'execute-api:Invoke', 'Resource': '*'}\n"
+            "    policy = {'Version': '2012-10-17', 'Statement': [statement]}\n"
+            "    return {'principalId': 'me', 'policyDocument': policy}\n"
+        )
+        save(self.folder / "py" / "app.py", code)
+        uri = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/arn:aws:lambda:us-east-1:123456789012:function:py/invocations"
+        authorizer = {"type": "token", "authorizerUri": uri, "authorizerResultTtlInSeconds": 300}
+        scheme = {"type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authtype": "custom"}
+        integration = {"type": "aws_proxy", "httpMethod": "POST", "uri": uri}
+        method = {"x-amazon-apigateway-integration": integration, "responses": {}}
+        api = {
+            "openapi": "3.0.1",
+            "info": {"title": "kept", "version": "1"},
+            "paths": {"/guarded": {"get": {**method, "security": [{"tok": []}]}}, "/cached": {"get": method}},
+            "components": {"securitySchemes": {"tok": {**scheme, "x-amazon-apigateway-authorizer": authorizer}}},
+        }
+        save(self.folder / "api.yaml", json.dumps(api))
+        self.configure(
+            "stage: {cacheClusterEnabled: true, methodSettings: {'cached/GET': {cachingEnabled: true, cacheTtlInSeconds: 300}}}\n"
+        )
+        self.start()
+        guarded = lambda: self.gateway.get("/guarded", ("Authorization", "a")).status
+        made = lambda name: (counts / name).read_text()
+        self.assertEqual([guarded(), guarded()], [200, 200])
+        self.assertEqual([self.body("/cached"), self.body("/cached")], ["made", "made"])
+        self.assertEqual(made("authorizer"), "x")
+        self.assertEqual(made("backend"), "xxx")
+
+        api["paths"]["/new"] = {"get": method}
+        save(self.folder / "api.yaml", json.dumps(api))
+        self.until(200, lambda: self.gateway.get("/new").status)
+        (counts / "backend").write_text("")
+
+        self.assertEqual((guarded(), self.body("/cached")), (200, "made"))
+        self.assertEqual(made("authorizer"), "x", "the authorizer was asked again")
+        self.assertEqual(made("backend"), "x", "only the guarded route calls its function again")
+
     @unittest.skipUnless(shutil.which("git"), "git is not here")
     def test_a_checkout_of_many_files_is_one_reload(self):
         def git(*arguments):

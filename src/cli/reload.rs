@@ -281,14 +281,46 @@ fn own_code_of(function: &FunctionSettings) -> Vec<PathBuf> {
 }
 
 /// The settings that hold from the start to the end.
+///
+/// Takes the settings apart, so that a new one is not forgotten: what is bound to a
+/// name counts from start to end, the others count anew with each plan.
 fn needs_restart(start: &Settings, now: &Settings) -> Vec<&'static str> {
-    let store = |settings: &Settings| settings.store.as_ref().map(|store| store.value.clone());
+    let Settings {
+        store,
+        store_options,
+        admin,
+        region: _,
+        account_id: _,
+        api_type: _,
+        api_id: _,
+        stage_name: _,
+        stage: _,
+        throttle: _,
+        functions: _,
+        layers: _,
+        authorizers: _,
+        user_pools: _,
+        local_user_pools: _,
+        user_pool_for_all: _,
+        no_auth: _,
+        api_keys: _,
+        usage_plans: _,
+        iam_users: _,
+        vpc_links: _,
+        rate_limits: _,
+        trusted_proxies: _,
+        strict_aws: _,
+        base_directory: _,
+    } = now;
+    let address = |store: &Option<crate::model::Spanned<String>>| {
+        store.as_ref().map(|store| store.value.clone())
+    };
     let changed = [
         (
             "store",
-            store(start) != store(now) || start.store_options != now.store_options,
+            address(&start.store) != address(store) || start.store_options != *store_options,
         ),
-        ("admin", start.admin != now.admin),
+        ("admin", start.admin != *admin),
     ];
     changed
         .into_iter()

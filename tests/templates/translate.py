@@ -206,7 +206,8 @@ class Stack:
                     "type": word,
                     "stage": stage,
                     "method": "ANY" if method.startswith("x-") else method.upper(),
-                    "path": "/" + path.strip("/") if path.startswith("/") else path,
+                    # The default route is written `/$default` too.
+                    "path": "$default" if path == "/$default" else "/" + path.strip("/") if path.startswith("/") else path,
                 }
                 integration = operation.get("x-amazon-apigateway-integration")
                 if integration:

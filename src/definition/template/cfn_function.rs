@@ -267,10 +267,8 @@ impl Function<'_, '_> {
 
     /// The folder or file that the CDK noted for a property.
     fn asset(&self, property: &str) -> Option<PathBuf> {
-        let metadata = self.resource.metadata.as_ref()?;
-        let path = metadata.get("aws:asset:path")?.as_str()?;
-        let of = metadata.get("aws:asset:property").and_then(Node::as_str);
-        (of == Some(property)).then(|| self.folder.join(path))
+        let path = self.resource.asset(property)?;
+        Some(self.folder.join(path))
     }
 
     fn inline(&mut self, text: String) -> Option<PathBuf> {

@@ -30,6 +30,8 @@ pub(super) fn read(stack: &Stack<'_>, sources: &mut Sources, template: &mut Temp
             continue;
         };
         stack.rest_properties(&mut body, &properties);
+        // Of the document alone: resources beside it hang from the root.
+        prepend_base_path(&mut body, &properties);
         let api = RestApi {
             stack,
             id,
@@ -37,7 +39,6 @@ pub(super) fn read(stack: &Stack<'_>, sources: &mut Sources, template: &mut Temp
         };
         api.write(&mut body);
         let bare = api.bare.into_inner();
-        prepend_base_path(&mut body, &properties);
         let api = stack.read_body(ApiKind::Rest, id, resource, &properties, body, sources);
         if let Some(mut api) = api {
             for route in &mut api.routes {
@@ -72,7 +73,10 @@ impl Stack<'_> {
             return self.resolve(body);
         }
         if let Some(location) = tree::get(properties, "BodyS3Location") {
-            let path = location.as_str().filter(|text| !text.contains("://"));
+            // What the CDK uploads lies beside its template.
+            let asset = resource.asset("BodyS3Location");
+            let named = location.as_str().filter(|text| !text.contains("://"));
+            let path = asset.or(named);
             let Some(path) = path else {
                 self.say(
                     Diagnostic::error(

@@ -85,6 +85,16 @@ pub(super) fn refuse_sam(stack: &Stack<'_>) {
     }
 }
 
+impl Resource {
+    /// The folder or file that the CDK noted for a property, from the template's folder.
+    pub(super) fn asset(&self, property: &str) -> Option<&str> {
+        let metadata = self.metadata.as_ref()?;
+        let path = metadata.get("aws:asset:path")?.as_str()?;
+        let of = metadata.get("aws:asset:property").and_then(Node::as_str);
+        (of == Some(property)).then_some(path)
+    }
+}
+
 impl Stack<'_> {
     /// Live resources of a type, in the template's order.
     pub(super) fn of_kind(&self, kind: &str) -> Vec<(&str, &Resource)> {
@@ -211,6 +221,9 @@ pub(super) fn report(stack: &Stack<'_>) {
             }
             "AWS::Serverless::GraphQLApi" | "AWS::AppSync::GraphQLApi" => {
                 "GraphQL APIs are not served"
+            }
+            "AWS::ApiGatewayV2::ApiGatewayManagedOverrides" => {
+                "what it changes of an API that API Gateway manages is not applied"
             }
             "AWS::WAFv2::WebACLAssociation" => "web ACLs are not applied",
             _ => continue,

@@ -364,3 +364,83 @@ Resources:
     codes.sort_unstable();
     assert_eq!(codes, ["W1044", "W1045", "W1046"]);
 }
+
+#[test]
+fn a_document_that_the_cdk_uploads_is_read_beside_its_template() {
+    let folder = tempfile::tempdir().unwrap();
+    let mock = r#"{"x-amazon-apigateway-integration": {"type": "mock"}}"#;
+    let document = format!(
+        r#"{{"openapi": "3.0.1", "info": {{"title": "t", "version": "1"}}, "paths": {{"/spec": {{"get": {mock}}}}}}}"#
+    );
+    std::fs::write(folder.path().join("asset.abc.json"), document).unwrap();
+    let template = r#"{"Resources": {"Spec": {
+        "Type": "AWS::ApiGateway::RestApi",
+        "Properties": {"BodyS3Location": {"Bucket": {"Fn::Sub": "assets-${AWS::Region}"}, "Key": "abc.json"}},
+        "Metadata": {"aws:asset:path": "asset.abc.json", "aws:asset:property": "BodyS3Location"}
+    }}}"#;
+    let path = folder.path().join("stack.template.json");
+    std::fs::write(&path, template).unwrap();
+    let mut sources = Sources::new();
+    let mut findings = Diagnostics::default();
+    let file = sources.add_path(&path).unwrap();
+    let root = sources.load(file, &mut findings).unwrap();
+
+    let read = read(
+        &mut sources,
+        root,
+        &Options::default(),
+        &Settings::default(),
+        &mut findings,
+    );
+
+    assert_eq!(routes(&read), ["Spec GET /spec"]);
+    assert!(!findings.has_errors(), "{findings:?}");
+}
+
+#[test]
+fn a_prepended_base_path_is_that_of_the_document_alone() {
+    let (template, _) = read_text(
+        r"
+Resources:
+  Api:
+    Type: AWS::ApiGateway::RestApi
+    Properties:
+      Parameters: {basepath: prepend}
+      Body:
+        swagger: '2.0'
+        info: {title: t, version: '1'}
+        basePath: /base
+        paths: {/x: {get: {x-amazon-apigateway-integration: {type: mock}}}}
+  Extra:
+    Type: AWS::ApiGateway::Resource
+    Properties: {RestApiId: !Ref Api, ParentId: !GetAtt Api.RootResourceId, PathPart: extra}
+  ExtraGet:
+    Type: AWS::ApiGateway::Method
+    Properties:
+      RestApiId: !Ref Api
+      ResourceId: !Ref Extra
+      HttpMethod: GET
+      AuthorizationType: NONE
+      Integration: {Type: MOCK}
+",
+    );
+
+    let mut found = routes(&template);
+    found.sort_unstable();
+    assert_eq!(found, ["Api GET /base/x", "Api GET /extra"]);
+}
+
+#[test]
+fn overrides_of_a_managed_api_are_named() {
+    let (_, findings) = read_text(
+        r"
+Resources:
+  Overrides:
+    Type: AWS::ApiGatewayV2::ApiGatewayManagedOverrides
+    Properties: {ApiId: a, Stage: {StageVariables: {q: r}}}
+",
+    );
+
+    let named = findings.iter().find(|finding| finding.code == "W1031");
+    assert!(named.unwrap().message.contains("`Overrides`"));
+}

@@ -9,6 +9,7 @@
 //! The task ends when both pipes are closed and the process's entry, which holds
 //! the other end of the marks, is gone.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -272,7 +273,12 @@ impl Report {
 
 /// The most memory in MB that a living process has had; told by Linux alone.
 fn most_memory(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    // Each call asks. The file has no size to be read by, and the kernel makes it anew
+    // for each piece; the line stands within the first thousand bytes or so.
+    let mut status = [0; 4_096];
+    let mut file = std::fs::File::open(format!("/proc/{process}/status")).ok()?;
+    let length = file.read(&mut status).ok()?;
+    let status = String::from_utf8_lossy(&status[..length]);
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))?;
