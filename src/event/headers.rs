@@ -59,14 +59,29 @@ impl HeaderList {
 
     /// Names and values in the order received.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|(name, value)| {
-            let name = &self.text[name.start as usize..name.end as usize];
+        self.lines().map(|(name, value)| {
             // `from_ranges` keeps ASCII names only.
+            (std::str::from_utf8(name).unwrap_or_default(), value)
+        })
+    }
+
+    fn lines(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| {
             (
-                std::str::from_utf8(name).unwrap_or_default(),
+                &self.text[name.start as usize..name.end as usize],
                 &self.text[value.start as usize..value.end as usize],
             )
         })
+    }
+
+    /// The values of a header, whatever the letter case of its name.
+    fn named<'a, 'n>(
+        &'a self,
+        name: &'n str,
+    ) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.lines()
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
     }
 
     /// Names and values as text: UTF-8 where it is that, else as Latin-1.
@@ -76,30 +91,22 @@ impl HeaderList {
 
     /// The last value of a header, whatever the letter case of its name.
     pub fn last(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.iter()
-            .rev()
-            .find(|(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| text_of(value))
+        self.named(name).next_back().map(text_of)
     }
 
     /// The first value of a header, whatever the letter case of its name.
     pub fn first(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.iter()
-            .find(|(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| text_of(value))
+        self.named(name).next().map(text_of)
     }
 
     /// Every value of a header, whatever the letter case of its name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
-        self.iter()
-            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| text_of(value))
+        self.named(name).map(text_of)
     }
 
     /// Whether a header of that name is there.
     pub fn contains(&self, name: &str) -> bool {
-        self.iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+        self.named(name).next().is_some()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A body that may not pause for too long: HTTP/2's, where the recorder sees frames only.
+//! A body that may not pause for too long: HTTP/2's, where the link sees frames only.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
