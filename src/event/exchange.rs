@@ -298,7 +298,7 @@ impl<'p> Exchange<'p> {
 
     /// The client's address as text.
     pub fn source_ip(&self) -> String {
-        self.client_ip().to_string()
+        ip_text(self.client_ip())
     }
 
     /// The client's `User-Agent`.
@@ -358,9 +358,7 @@ impl<'p> Exchange<'p> {
             .all("x-forwarded-for")
             .filter(|value| !value.is_empty())
             .collect();
-        list.push(Cow::Owned(
-            self.request.peer.ip().to_canonical().to_string(),
-        ));
+        list.push(Cow::Owned(ip_text(self.request.peer.ip().to_canonical())));
         list.join(", ")
     }
 
@@ -373,6 +371,27 @@ impl<'p> Exchange<'p> {
     pub fn forwarded_proto(&self) -> &'static str {
         self.request.scheme.as_str()
     }
+}
+
+/// An address as text. Each request needs one; the formatting of the standard
+/// library takes ten times as long for the usual kind.
+fn ip_text(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else {
+        return address.to_string();
+    };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        for digit in [octet / 100, octet / 10 % 10] {
+            if digit > 0 || (octet >= 100) {
+                text.push((b'0' + digit).into());
+            }
+        }
+        text.push((b'0' + octet % 10).into());
+    }
+    text
 }
 
 /// An address as proxies write it: alone, with a port, or in brackets.
@@ -389,4 +408,21 @@ fn forwarded_address(text: &str) -> Option<IpAddr> {
             .map(|with_port: SocketAddr| with_port.ip())
     });
     address.map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_does() {
+        for octet in 0..=255 {
+            let address = IpAddr::V4(Ipv4Addr::new(octet, 0, 255 - octet, octet));
+            assert_eq!(ip_text(address), address.to_string());
+        }
+        let six: IpAddr = "2001:db8::1".parse().unwrap();
+        assert_eq!(ip_text(six), "2001:db8::1");
+    }
 }

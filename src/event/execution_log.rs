@@ -103,12 +103,20 @@ impl ExecutionLog {
     }
 
     /// The integration request, just before it is sent. Gives the time for [`Self::received`].
-    pub fn sending(&self, uri: &str, headers: &HeaderMap, body: Option<&[u8]>) -> Duration {
+    pub fn sending<'h>(
+        &self,
+        uri: &dyn std::fmt::Display,
+        headers: impl Iterator<Item = (&'h str, &'h [u8])>,
+        body: Option<&[u8]>,
+    ) -> Duration {
         let Some(log) = &self.0 else {
             return Duration::ZERO;
         };
         self.data(|| format!("Endpoint request URI: {uri}"));
-        self.data(|| format!("Endpoint request headers: {}", header_map(headers)));
+        self.data(|| {
+            let fields = headers.map(|(name, value)| (name, text_of(value)));
+            format!("Endpoint request headers: {}", pairs(fields))
+        });
         self.data(|| {
             format!(
                 "Endpoint request body after transformations: {}",

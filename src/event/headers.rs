@@ -47,6 +47,11 @@ impl HeaderList {
         }
     }
 
+    /// How many bytes all names and values together have at most.
+    pub fn byte_len(&self) -> usize {
+        self.text.len()
+    }
+
     /// How many header lines there are.
     pub fn len(&self) -> usize {
         self.fields.len()
@@ -75,7 +80,7 @@ impl HeaderList {
     }
 
     /// The values of a header, whatever the letter case of its name.
-    fn named<'a, 'n>(
+    pub fn values<'a, 'n>(
         &'a self,
         name: &'n str,
     ) -> impl DoubleEndedIterator<Item = &'a [u8]> + use<'a, 'n> {
@@ -91,22 +96,22 @@ impl HeaderList {
 
     /// The last value of a header, whatever the letter case of its name.
     pub fn last(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.named(name).next_back().map(text_of)
+        self.values(name).next_back().map(text_of)
     }
 
     /// The first value of a header, whatever the letter case of its name.
     pub fn first(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.named(name).next().map(text_of)
+        self.values(name).next().map(text_of)
     }
 
     /// Every value of a header, whatever the letter case of its name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
-        self.named(name).map(text_of)
+        self.values(name).map(text_of)
     }
 
     /// Whether a header of that name is there.
     pub fn contains(&self, name: &str) -> bool {
-        self.named(name).next().is_some()
+        self.values(name).next().is_some()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use ::http::{HeaderMap, HeaderValue};
+use ::http::{HeaderName, HeaderValue};
 use indexmap::IndexMap;
 
 use super::Exchange;
+use crate::base::ChangeHeaders;
 
 const NAME: &str = "traceparent";
 
@@ -21,9 +22,11 @@ pub(super) fn put_into_event<'e>(
 }
 
 /// Puts it among an HTTP backend's headers.
-pub fn put_into(headers: &mut HeaderMap, exchange: &Exchange<'_>) {
+pub fn put_into(headers: &mut impl ChangeHeaders, exchange: &Exchange<'_>) {
     let own = exchange.traceparent.as_deref();
     if let Some(value) = own.and_then(|own| HeaderValue::from_str(own).ok()) {
-        headers.insert(NAME, value);
+        let name = HeaderName::from_static(NAME);
+        headers.take_away(&name);
+        headers.add(&name, value);
     }
 }

@@ -1,6 +1,6 @@
 //! The phases of a request, in AWS's order. `docs/request-life.md` tells the same story.
 
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use super::admit::admit;
@@ -25,6 +25,12 @@ use crate::integration::{Answer, IntegrationError, RequestBody, body_error};
 use crate::model::ApiKind;
 use crate::observe::watch::Phase;
 use crate::plan::{ApiPlan, Plan, RoutePlan};
+
+// Named once: a name that is given as text is read again for each answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const EXTENDED_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-apigw-id");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const HTTP_REQUEST_ID: HeaderName = HeaderName::from_static("apigw-requestid");
 
 /// Answers one request.
 pub(super) async fn handle(
@@ -351,20 +357,20 @@ fn finish(
     };
     let headers = response.headers_mut();
     cors::put_headers(api, exchange, headers);
-    let mut set = |name: &'static str, value: &str| {
+    let mut set = |name: HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
     };
     match api.facts.kind {
         ApiKind::Rest => {
-            set("x-amzn-requestid", &exchange.request_id);
-            set("x-amz-apigw-id", &exchange.extended_request_id);
+            set(REQUEST_ID, &exchange.request_id);
+            set(EXTENDED_REQUEST_ID, &exchange.extended_request_id);
             if with_trace_id {
-                set("x-amzn-trace-id", &exchange.trace_id);
+                set(TRACE_ID, &exchange.trace_id);
             }
         }
-        ApiKind::Http => set("apigw-requestid", &exchange.extended_request_id),
+        ApiKind::Http => set(HTTP_REQUEST_ID, &exchange.extended_request_id),
     }
     if response.status() == StatusCode::NO_CONTENT || response.status() == StatusCode::NOT_MODIFIED
     {

@@ -8,8 +8,11 @@ use std::io::Write;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::ext::ReasonPhrase;
+
+use super::address::Origin;
+use crate::base::HeaderLines;
 
 /// The most bytes of an answer's head, its interim answers not counted.
 pub const MAX_HEAD_BYTES: usize = 400 * 1024;
@@ -17,6 +20,10 @@ pub const MAX_HEAD_BYTES: usize = 400 * 1024;
 pub const MAX_HEADERS: usize = 512;
 /// As many header lines are read into a table on the stack.
 const USUAL_HEADERS: usize = 64;
+/// For the request line's own text, the `Host` and the framing of most requests.
+const ROOM_BESIDE_LINES: usize = 128;
+/// Headers that the gateway adds to most answers.
+const ADDED_HEADERS: usize = 4;
 
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -137,8 +144,10 @@ fn parsed(
         .and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
     // One allocation for all values; the connection's buffer stays its own.
     let whole = Bytes::copy_from_slice(&input[..length]);
-    let mut headers = HeaderMap::with_capacity(answer.headers.len());
+    let mut headers = HeaderMap::with_capacity(answer.headers.len() + ADDED_HEADERS);
+    let mut facts = Facts::default();
     for header in answer.headers.iter() {
+        facts.note(header.name, header.value);
         let name = HeaderName::from_bytes(header.name.as_bytes())
             .map_err(|_| Malformed::Head(httparse::Error::HeaderName))?;
         let value = if header.value.is_empty() {
@@ -152,8 +161,8 @@ fn parsed(
             .map_err(|_| Malformed::HeadTooLarge)?;
     }
     let http_11 = answer.version == Some(1);
-    let keep_alive = keeps_alive(&headers, http_11);
-    let framing = framing(status, &headers, http_11, method)?;
+    let keep_alive = facts.keeps_alive(http_11);
+    let framing = facts.framing(status, http_11, method)?;
     Ok(Some((
         length,
         Some(Head {
@@ -181,61 +190,75 @@ impl SliceRefOf for Bytes {
     }
 }
 
-/// RFC 9112, 9.3: HTTP/1.1 keeps a connection unless told otherwise, HTTP/1.0 the other way round.
-fn keeps_alive(headers: &HeaderMap, http_11: bool) -> bool {
-    let (mut close, mut keep) = (false, false);
-    for value in headers.get_all(CONNECTION) {
-        for option in value.as_bytes().split(|byte| *byte == b',') {
-            let option = option.trim_ascii();
-            close |= option.eq_ignore_ascii_case(b"close");
-            keep |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    !close && (http_11 || keep)
+/// What the header lines say of framing and connection.
+#[derive(Default)]
+struct Facts {
+    close: bool,
+    keep: bool,
+    /// What all `Content-Length` values agree on.
+    length: Option<Result<u64, Malformed>>,
+    /// Whether the last coding is `chunked`, once there is one.
+    chunked: Option<bool>,
 }
 
-/// RFC 9112, 6.3.
-fn framing(
-    status: StatusCode,
-    headers: &HeaderMap,
-    http_11: bool,
-    method: &Method,
-) -> Result<Framing, Malformed> {
-    let bodiless = status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-        || method == Method::HEAD;
-    if bodiless {
-        return Ok(Framing::Length(0));
-    }
-    let length = content_length(headers)?;
-    let Some(coding) = headers.get_all(TRANSFER_ENCODING).iter().next_back() else {
-        return Ok(length.map_or(Framing::Close, Framing::Length));
-    };
-    if length.is_some() || !http_11 {
-        return Err(Malformed::Framing);
-    }
-    let last = coding.as_bytes().rsplit(|byte| *byte == b',').next();
-    let chunked = last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-    Ok(if chunked {
-        Framing::Chunked
-    } else {
-        Framing::Close
-    })
-}
-
-/// The length that all `Content-Length` values agree on.
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut agreed = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        for text in value.as_bytes().split(|byte| *byte == b',') {
-            let length = decimal(text.trim_ascii()).ok_or(Malformed::Length)?;
-            if agreed.is_some_and(|agreed| agreed != length) {
-                return Err(Malformed::Length);
+impl Facts {
+    fn note(&mut self, name: &str, value: &[u8]) {
+        // Names of other lengths need no look.
+        match name.len() {
+            10 if name.eq_ignore_ascii_case(CONNECTION.as_str()) => {
+                for option in value.split(|byte| *byte == b',') {
+                    let option = option.trim_ascii();
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
             }
-            agreed = Some(length);
+            14 if name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()) => {
+                for text in value.split(|byte| *byte == b',') {
+                    let length = decimal(text.trim_ascii()).ok_or(Malformed::Length);
+                    let agrees = self.length.is_none_or(|agreed| agreed == length);
+                    self.length = Some(if agrees {
+                        length
+                    } else {
+                        Err(Malformed::Length)
+                    });
+                }
+            }
+            17 if name.eq_ignore_ascii_case(TRANSFER_ENCODING.as_str()) => {
+                let last = value.rsplit(|byte| *byte == b',').next();
+                let chunked =
+                    last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+                self.chunked = Some(chunked);
+            }
+            _ => {}
         }
     }
-    Ok(agreed)
+
+    /// RFC 9112, 9.3: HTTP/1.1 keeps a connection unless told otherwise, HTTP/1.0 the other way round.
+    fn keeps_alive(&self, http_11: bool) -> bool {
+        !self.close && (http_11 || self.keep)
+    }
+
+    /// RFC 9112, 6.3.
+    fn framing(
+        &self,
+        status: StatusCode,
+        http_11: bool,
+        method: &Method,
+    ) -> Result<Framing, Malformed> {
+        let bodiless = status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED
+            || method == Method::HEAD;
+        if bodiless {
+            return Ok(Framing::Length(0));
+        }
+        let length = self.length.transpose()?;
+        match self.chunked {
+            None => Ok(length.map_or(Framing::Close, Framing::Length)),
+            Some(_) if length.is_some() || !http_11 => Err(Malformed::Framing),
+            Some(true) => Ok(Framing::Chunked),
+            Some(false) => Ok(Framing::Close),
+        }
+    }
 }
 
 fn decimal(text: &[u8]) -> Option<u64> {
@@ -251,21 +274,23 @@ fn decimal(text: &[u8]) -> Option<u64> {
 /// Writes a request's head.
 ///
 /// `framing` is how the body goes; `None` is no body at all, where a
-/// `Content-Length` of the headers stays as it is. `Host` is the address's
+/// `Content-Length` of the headers stays as it is. `Host` is the origin's
 /// where the headers have none. Framing headers other than that are the
 /// writer's own.
 pub fn write_head(
-    output: &mut Vec<u8>,
     method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
+    origin: &Origin,
+    target: &PathAndQuery,
+    headers: &HeaderLines,
     framing: Option<Framing>,
-) {
-    let target = match uri.path_and_query().map(PathAndQuery::as_str) {
-        None | Some("") => "/",
-        Some(target) => target,
+) -> Vec<u8> {
+    let target = match target.as_str() {
+        "" => "/",
+        target => target,
     };
-    output.reserve(method.as_str().len() + target.len() + 64 + headers.len() * 40);
+    let lines = headers.as_bytes();
+    let mut output =
+        Vec::with_capacity(method.as_str().len() + target.len() + lines.len() + ROOM_BESIDE_LINES);
     output.extend_from_slice(method.as_str().as_bytes());
     output.push(b' ');
     if target.starts_with('?') {
@@ -273,19 +298,21 @@ pub fn write_head(
     }
     output.extend_from_slice(target.as_bytes());
     output.extend_from_slice(b" HTTP/1.1\r\n");
-    let mut has_host = false;
-    for (name, value) in headers {
-        if *name == TRANSFER_ENCODING || (*name == CONTENT_LENGTH && framing.is_some()) {
-            continue;
+    let is_framing = |name: &str| {
+        name == TRANSFER_ENCODING.as_str() || (framing.is_some() && name == CONTENT_LENGTH.as_str())
+    };
+    if headers.iter().any(|(name, _)| is_framing(name)) {
+        for (name, value) in headers.iter().filter(|(name, _)| !is_framing(name)) {
+            output.extend_from_slice(name.as_bytes());
+            output.extend_from_slice(b": ");
+            output.extend_from_slice(value);
+            output.extend_from_slice(b"\r\n");
         }
-        has_host |= *name == HOST;
-        output.extend_from_slice(name.as_str().as_bytes());
-        output.extend_from_slice(b": ");
-        output.extend_from_slice(value.as_bytes());
-        output.extend_from_slice(b"\r\n");
+    } else {
+        output.extend_from_slice(lines);
     }
-    if !has_host {
-        write_host(output, uri);
+    if !headers.contains(HOST.as_str()) {
+        output.extend_from_slice(origin.host_line().as_bytes());
     }
     match framing {
         Some(Framing::Length(length)) => {
@@ -296,20 +323,5 @@ pub fn write_head(
         Some(Framing::Close) | None => {}
     }
     output.extend_from_slice(b"\r\n");
-}
-
-/// The address's host, and its port where that is not the scheme's own.
-fn write_host(output: &mut Vec<u8>, uri: &Uri) {
-    let Some(host) = uri.host() else { return };
-    output.extend_from_slice(b"host: ");
-    output.extend_from_slice(host.as_bytes());
-    let usual = if uri.scheme() == Some(&http::uri::Scheme::HTTPS) {
-        443
-    } else {
-        80
-    };
-    if let Some(port) = uri.port_u16().filter(|port| *port != usual) {
-        let _ = write!(output, ":{port}");
-    }
-    output.extend_from_slice(b"\r\n");
+    output
 }

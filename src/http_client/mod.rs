@@ -9,6 +9,7 @@
 //! A client sets no time limits but the one on idle connections, and one on
 //! connecting if it is told; who waits does, and drops what took too long.
 
+mod address;
 mod connection;
 pub mod decoder;
 pub mod head;
@@ -19,8 +20,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use http::uri::Scheme;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::uri::{PathAndQuery, Scheme};
+use http::{Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -29,8 +30,10 @@ use tower::ServiceExt;
 
 use self::connection::{Connection, Failure, Io, Sending, Sent, answer_body, exchange};
 use self::head::{Framing, write_head};
-use self::pool::{IDLE, Pool};
-use crate::base::Body;
+use self::pool::{Host, IDLE, Pool};
+use crate::base::{Body, HeaderLines};
+
+pub use self::address::{Address, Origin};
 
 /// Connections to backends. Clones share them.
 #[derive(Clone, Default)]
@@ -41,7 +44,7 @@ pub struct HttpClient {
 #[derive(Default)]
 struct Inner {
     connect_timeout: Option<Duration>,
-    plain: OnceLock<(HttpConnector, Arc<Pool>)>,
+    plain: OnceLock<Arc<PlainPool>>,
     // Building one reads the system's root certificates: not before it is needed.
     verified: OnceLock<Arc<TlsPool>>,
     unverified: OnceLock<Arc<TlsPool>>,
@@ -49,9 +52,35 @@ struct Inner {
     named: Mutex<HashMap<String, Arc<TlsPool>>>,
 }
 
+struct PlainPool {
+    connector: HttpConnector,
+    pool: Arc<Pool>,
+}
+
 struct TlsPool {
     connector: HttpsConnector<HttpConnector>,
     pool: Arc<Pool>,
+}
+
+/// A server and the connections to it. Whoever asks the same server often keeps one.
+#[derive(Clone)]
+pub struct Upstream {
+    origin: Arc<Origin>,
+    connector: Connector,
+    host: Arc<Host>,
+}
+
+impl Upstream {
+    /// The server.
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Upstream").field(&self.origin).finish()
+    }
 }
 
 /// Whose certificate a TLS backend must show.
@@ -103,15 +132,7 @@ impl HttpClient {
         }
     }
 
-    /// Sends a request; its address tells plain or TLS.
-    ///
-    /// The body goes by its length where that is known, else in chunks; one of
-    /// unknown length is left out of GET and HEAD. A request is sent again only
-    /// when a connection that had been used before was closed without a byte of
-    /// an answer, and nothing of the request had gone out or it is a safe one
-    /// without a body.
-    ///
-    /// The answer's body is [`Body::Full`] where all of it came with its head.
+    /// Sends a request; its address tells plain or TLS. See [`Self::send_to`].
     ///
     /// # Errors
     ///
@@ -125,66 +146,52 @@ impl HttpClient {
         if parts.method == Method::CONNECT {
             return Err(ClientError::Tunnel);
         }
-        let framing = framing(&parts.method, &body);
-        let mut head = Vec::new();
-        write_head(
-            &mut head,
-            &parts.method,
-            &parts.uri,
-            &parts.headers,
-            framing,
-        );
-        let mut sending = Sending::new(head, framing, body);
-        let ends_after = closes(&parts.headers);
-        let connector = self.connector(&parts.uri, trust)?;
-        let Some(authority) = parts.uri.authority() else {
-            return Err(ClientError::Address(parts.uri.to_string()));
-        };
-        let host = connector.pool().host(authority);
-        loop {
-            let idle = host.take();
-            let reused = idle.is_some();
-            let mut connection = match idle {
-                Some(connection) => connection,
-                // Boxed: large, and rare.
-                None => Box::pin(connector.connect(parts.uri.clone())).await?,
-            };
-            let mut sent = Sent::Not;
-            let read = exchange(&mut connection, &mut sending, &mut sent, &parts.method).await;
-            let mut head = match read {
-                Ok(head) => head,
-                Err(Failure::Unanswered(_)) if reused && sending.rewind(&parts.method) => continue,
-                Err(failure) => return Err(ClientError::Exchange(ExchangeError(failure))),
-            };
-            head.keep_alive &= !ends_after;
-            let mut response = Response::new(answer_body(connection, sending, sent, &head, host));
-            *response.status_mut() = head.status;
-            *response.headers_mut() = head.headers;
-            if let Some(reason) = head.reason {
-                response.extensions_mut().insert(reason);
-            }
-            return Ok(response);
-        }
+        let no_address = || ClientError::Address(parts.uri.to_string());
+        let origin = Origin::of(&parts.uri).ok_or_else(no_address)?;
+        let target = parts.uri.path_and_query().ok_or_else(no_address)?;
+        let upstream = self.upstream(&Arc::new(origin), trust)?;
+        let headers = HeaderLines::from(&parts.headers);
+        upstream.send(&parts.method, target, &headers, body).await
     }
 
-    fn connector(&self, uri: &Uri, trust: Trust<'_>) -> Result<Connector<'_>, ClientError> {
+    /// The connections to a server.
+    ///
+    /// # Errors
+    ///
+    /// When TLS cannot be set up.
+    pub fn upstream(
+        &self,
+        origin: &Arc<Origin>,
+        trust: Trust<'_>,
+    ) -> Result<Upstream, ClientError> {
+        let connector = self.connector(origin, trust)?;
+        Ok(Upstream {
+            host: connector.pool().host(origin.authority()),
+            connector,
+            origin: Arc::clone(origin),
+        })
+    }
+
+    fn connector(&self, origin: &Origin, trust: Trust<'_>) -> Result<Connector, ClientError> {
         let inner = &self.inner;
-        match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP => {
-                let (connector, pool) = inner.plain.get_or_init(|| (self.tcp(), Arc::default()));
-                Ok(Connector::Plain(connector, pool))
-            }
-            Some(scheme) if *scheme == Scheme::HTTPS => Ok(Connector::Tls(match trust {
-                Trust::Host => self.verified()?,
-                Trust::Name(name) => self.named(name)?,
-                Trust::Anyone => Arc::clone(
-                    inner
-                        .unverified
-                        .get_or_init(|| TlsPool::new(tls::unverified(self.tcp()))),
-                ),
-            })),
-            _ => Err(ClientError::Address(uri.to_string())),
+        if *origin.scheme() == Scheme::HTTP {
+            let plain = || {
+                Arc::new(PlainPool {
+                    connector: self.tcp(),
+                    pool: Arc::default(),
+                })
+            };
+            return Ok(Connector::Plain(Arc::clone(inner.plain.get_or_init(plain))));
         }
+        Ok(Connector::Tls(match trust {
+            Trust::Host => self.verified()?,
+            Trust::Name(name) => self.named(name)?,
+            Trust::Anyone => Arc::clone(
+                inner
+                    .unverified
+                    .get_or_init(|| TlsPool::new(tls::unverified(self.tcp()))),
+            ),
+        }))
     }
 
     fn verified(&self) -> Result<Arc<TlsPool>, ClientError> {
@@ -231,23 +238,25 @@ impl TlsPool {
 }
 
 /// How a host is reached, and the connections that were made so.
-enum Connector<'c> {
-    Plain(&'c HttpConnector, &'c Arc<Pool>),
+#[derive(Clone)]
+enum Connector {
+    Plain(Arc<PlainPool>),
     Tls(Arc<TlsPool>),
 }
 
-impl Connector<'_> {
+impl Connector {
     fn pool(&self) -> &Arc<Pool> {
         match self {
-            Self::Plain(_, pool) => pool,
+            Self::Plain(plain) => &plain.pool,
             Self::Tls(tls) => &tls.pool,
         }
     }
 
     async fn connect(&self, uri: Uri) -> Result<Connection, ClientError> {
         let io = match self {
-            Self::Plain(connector, _) => {
-                let stream = (*connector)
+            Self::Plain(plain) => {
+                let stream = plain
+                    .connector
                     .clone()
                     .oneshot(uri)
                     .await
@@ -265,6 +274,73 @@ impl Connector<'_> {
             }
         };
         Ok(Connection::new(io))
+    }
+}
+
+impl Upstream {
+    /// Sends a request.
+    ///
+    /// The body goes by its length where that is known, else in chunks; one of
+    /// unknown length is left out of GET and HEAD. A request is sent again only
+    /// when a connection that had been used before was closed without a byte of
+    /// an answer, and nothing of the request had gone out or it is a safe one
+    /// without a body.
+    ///
+    /// The answer's body is [`Body::Full`] where all of it came with its head.
+    ///
+    /// # Errors
+    ///
+    /// When no answer's head came: see [`ClientError`].
+    pub async fn send(
+        &self,
+        method: &Method,
+        target: &PathAndQuery,
+        headers: &HeaderLines,
+        body: Body,
+    ) -> Result<Response<Body>, ClientError> {
+        if *method == Method::CONNECT {
+            return Err(ClientError::Tunnel);
+        }
+        let framing = framing(method, &body);
+        let head = write_head(method, &self.origin, target, headers, framing);
+        let mut sending = Sending::new(head, framing, body);
+        let ends_after = closes(headers);
+        loop {
+            let idle = self.host.take();
+            let reused = idle.is_some();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                // Boxed: large, and rare.
+                None => Box::pin(self.connect(target)).await?,
+            };
+            let mut sent = Sent::Not;
+            let read = exchange(&mut connection, &mut sending, &mut sent, method).await;
+            let mut head = match read {
+                Ok(head) => head,
+                Err(Failure::Unanswered(_)) if reused && sending.rewind(method) => continue,
+                Err(failure) => return Err(ClientError::Exchange(ExchangeError(failure))),
+            };
+            head.keep_alive &= !ends_after;
+            let host = Arc::clone(&self.host);
+            let mut response = Response::new(answer_body(connection, sending, sent, &head, host));
+            *response.status_mut() = head.status;
+            *response.headers_mut() = head.headers;
+            if let Some(reason) = head.reason {
+                response.extensions_mut().insert(reason);
+            }
+            return Ok(response);
+        }
+    }
+
+    async fn connect(&self, target: &PathAndQuery) -> Result<Connection, ClientError> {
+        let address = Address {
+            origin: Arc::clone(&self.origin),
+            target: target.clone(),
+        };
+        let uri = address
+            .uri()
+            .map_err(|_| ClientError::Address(address.to_string()))?;
+        self.connector.connect(uri).await
     }
 }
 
@@ -287,11 +363,10 @@ fn framing(method: &Method, body: &Body) -> Option<Framing> {
 }
 
 /// Whether a request asks for the connection's end.
-fn closes(headers: &HeaderMap) -> bool {
+fn closes(headers: &HeaderLines) -> bool {
     headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .values(http::header::CONNECTION.as_str())
+        .flat_map(|value| value.split(|byte| *byte == b','))
         .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 

@@ -82,7 +82,7 @@ pub fn add_response_header(
 ///
 /// `Host` is the backend's own, framing is the connection's.
 pub fn is_dropped_request_header(name: &str, backend: Backend) -> bool {
-    const ALWAYS: [&str; 14] = [
+    const ALWAYS: [&str; 15] = [
         "connection",
         "content-length",
         "content-md5",
@@ -97,21 +97,15 @@ pub fn is_dropped_request_header(name: &str, backend: Backend) -> bool {
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "www-authenticate",
     ];
-    let proxy_only = ["content-encoding", "via"];
-    ALWAYS
-        .iter()
-        .any(|dropped| name.eq_ignore_ascii_case(dropped))
-        || name.eq_ignore_ascii_case("www-authenticate")
-        || backend == Backend::HttpProxy
-            && proxy_only
-                .iter()
-                .any(|dropped| name.eq_ignore_ascii_case(dropped))
+    is_one_of(&ALWAYS, name)
+        || backend == Backend::HttpProxy && is_one_of(&["content-encoding", "via"], name)
 }
 
 /// Headers that a connection keeps to itself (RFC 9110, 7.6.1).
 pub fn is_hop_header(name: &str) -> bool {
-    [
+    const HOP: [&str; 9] = [
         "connection",
         "keep-alive",
         "proxy-authenticate",
@@ -121,18 +115,22 @@ pub fn is_hop_header(name: &str) -> bool {
         "trailer",
         "transfer-encoding",
         "upgrade",
-    ]
-    .iter()
-    .any(|hop| name.eq_ignore_ascii_case(hop))
+    ];
+    is_one_of(&HOP, name)
+}
+
+/// Whether a list has a header's name, in any letter case.
+pub fn is_one_of(list: &[impl AsRef<str>], name: &str) -> bool {
+    list.iter()
+        .any(|other| name.eq_ignore_ascii_case(other.as_ref()))
 }
 
 /// The headers that a message's `Connection` header names: they belong to that
 /// connection and go no further.
-pub fn connection_options(values: &[std::borrow::Cow<'_, str>]) -> Vec<String> {
-    values
-        .iter()
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
+pub fn connection_options<'v>(values: impl Iterator<Item = &'v [u8]>) -> Vec<String> {
+    let names = values.flat_map(|value| value.split(|byte| *byte == b','));
+    names
+        .filter_map(|name| std::str::from_utf8(name.trim_ascii()).ok())
         .filter(|name| {
             !name.is_empty()
                 && !name.eq_ignore_ascii_case("close")
@@ -261,7 +259,7 @@ mod tests {
     #[test]
     fn what_connection_names_is_this_connections() {
         assert_eq!(
-            connection_options(&["close, X-Secret".into(), "keep-alive".into()]),
+            connection_options([&b"close, X-Secret"[..], b"keep-alive"].into_iter()),
             ["x-secret"]
         );
     }

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 
 use super::bounded_body::{PAYLOAD_LIMIT, read_whole};
 use super::header_rules::Backend;
@@ -15,6 +15,7 @@ use super::request_side::RequestSide;
 use super::response_side::{BackendAnswer, ResponseSide};
 use super::uri::UriTemplate;
 use super::{Answer, IntegrationError, RequestBody};
+use crate::base::HeaderLines;
 use crate::event::{Exchange, traceparent};
 
 /// A compiled `http` integration.
@@ -50,38 +51,23 @@ impl HttpCustom {
             .uri
             .fill(|name| request.mapped.path_value(name), None, &query)
             .map_err(|error| IntegrationError::Configuration(error.to_string()))?;
-        let mut headers = HeaderMap::new();
-        let mut set = |name: HeaderName, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(name, value);
-            }
-        };
+        let mut headers = HeaderLines::with_capacity(8, 512);
         if !request.payload.is_empty() {
             let content_type = exchange.headers().last("content-type");
-            set(
-                CONTENT_TYPE,
-                content_type.as_deref().unwrap_or("application/json"),
-            );
+            let content_type = content_type.as_deref().unwrap_or("application/json");
+            headers.push(CONTENT_TYPE.as_str(), content_type.as_bytes());
         }
-        set(ACCEPT, "application/json");
-        set(
-            USER_AGENT,
-            &format!("AmazonAPIGateway_{}", exchange.api.api_id),
-        );
-        set(
-            HeaderName::from_static("x-amzn-apigateway-api-id"),
-            &exchange.api.api_id,
-        );
-        set(
-            HeaderName::from_static("x-amzn-trace-id"),
-            &exchange.trace_id,
-        );
+        headers.push(ACCEPT.as_str(), b"application/json");
+        let agent = format!("AmazonAPIGateway_{}", exchange.api.api_id);
+        headers.push(USER_AGENT.as_str(), agent.as_bytes());
+        headers.push("x-amzn-apigateway-api-id", exchange.api.api_id.as_bytes());
+        headers.push("x-amzn-trace-id", exchange.trace_id.as_bytes());
         traceparent::put_into(&mut headers, exchange);
         request.mapped.put_headers(&mut headers, Backend::Http)?;
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
         let logged = exchange
             .log
-            .sending(&uri.to_string(), &headers, Some(&request.payload));
+            .sending(&uri, headers.iter(), Some(&request.payload));
         exchange.watch.sending();
         let answer = self
             .connection

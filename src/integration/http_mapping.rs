@@ -25,7 +25,7 @@ use super::IntegrationError;
 use super::bounded_body::{BoundError, PAYLOAD_LIMIT, read_whole};
 use super::mapping::{body_field, read_field};
 use super::uri::{encode_path, encode_query, encode_written_path};
-use crate::base::Body;
+use crate::base::{Body, ChangeHeaders};
 use crate::event::headers::text_of;
 use crate::event::query::decode_form;
 use crate::event::{Exchange, HeaderList, context_variables};
@@ -550,7 +550,7 @@ impl MappedRequest {
     /// # Errors
     ///
     /// A value that no header may have, such as one with a line break.
-    pub fn put_headers(&self, headers: &mut HeaderMap) -> Result<(), IntegrationError> {
+    pub fn put_headers(&self, headers: &mut impl ChangeHeaders) -> Result<(), IntegrationError> {
         put(&self.headers, headers)
     }
 
@@ -569,10 +569,13 @@ impl MappedRequest {
     }
 }
 
-fn put(changes: &[Change<HeaderName>], headers: &mut HeaderMap) -> Result<(), IntegrationError> {
+fn put(
+    changes: &[Change<HeaderName>],
+    headers: &mut impl ChangeHeaders,
+) -> Result<(), IntegrationError> {
     for change in changes {
         if change.clears() {
-            headers.remove(&change.name);
+            headers.take_away(&change.name);
         }
         if let Some(value) = change.added() {
             let value = HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_| {
@@ -581,7 +584,7 @@ fn put(changes: &[Change<HeaderName>], headers: &mut HeaderMap) -> Result<(), In
                     change.name
                 ))
             })?;
-            headers.append(change.name.clone(), value);
+            headers.add(&change.name, value);
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::header_rules::{Backend, add_response_header, is_hop_header};
 use super::http_mapping::{RequestMapping, ResponseMapping};
 use super::lambda_stream::{self, Timed};
 use super::{Answer, IntegrationError};
-use crate::base::Body;
+use crate::base::{Body, HeaderLines};
 use crate::event::http::PayloadFormat;
 use crate::event::media_type::first_accepted;
 use crate::event::rest::ProxyAnswer;
@@ -227,12 +227,8 @@ pub(super) fn log_request(
         function.name(),
         region = api.region,
     );
-    let mut headers = HeaderMap::new();
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
+    let mut headers = HeaderLines::default();
+    let mut set = |name: &str, value: &str| headers.push(name, value.as_bytes());
     set("x-amzn-lambda-integration-tag", &exchange.request_id);
     set("x-amz-source-arn", &source_arn(exchange));
     set("x-amzn-apigateway-api-id", &api.api_id);
@@ -240,7 +236,7 @@ pub(super) fn log_request(
     set("user-agent", &format!("AmazonAPIGateway_{}", api.api_id));
     set("x-amzn-trace-id", &exchange.trace_id);
     set("content-type", "application/json");
-    exchange.log.sending(&uri, &headers, Some(payload))
+    exchange.log.sending(&uri, headers.iter(), Some(payload))
 }
 
 /// `arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/path`.

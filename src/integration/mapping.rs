@@ -9,11 +9,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 
 use super::IntegrationError;
 use super::header_rules::Backend;
 use super::uri;
+use crate::base::ChangeHeaders;
 use crate::event::query::decode_percent;
 use crate::event::{Exchange, context_variables};
 use crate::language::jsonpath::Path;
@@ -331,7 +332,7 @@ impl Mapped {
     /// A header that no mapping may set (recorded at AWS: 500).
     pub fn put_headers(
         &self,
-        headers: &mut HeaderMap,
+        headers: &mut impl ChangeHeaders,
         backend: Backend,
     ) -> Result<(), IntegrationError> {
         for (name, values) in &self.headers {
@@ -359,14 +360,14 @@ impl Mapped {
             if dropped.contains(&name.as_str()) {
                 continue;
             }
-            headers.remove(name);
+            headers.take_away(name);
             for value in values {
                 let value = HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_| {
                     IntegrationError::Configuration(format!(
                         "the value mapped to `{name}` is no header value"
                     ))
                 })?;
-                headers.append(name.clone(), value);
+                headers.add(name, value);
             }
         }
         Ok(())
@@ -375,6 +376,8 @@ impl Mapped {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     #[test]

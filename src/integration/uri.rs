@@ -4,10 +4,14 @@
 //! decodes or joins, so what was matched and authorized is what is sent.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use http::Uri;
+use http::uri::PathAndQuery;
 use indexmap::IndexMap;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::http_client::{Address, Origin};
 
 /// Characters that a decoded value may not bring into a path or query.
 const VALUE: &AsciiSet = &CONTROLS
@@ -104,7 +108,10 @@ enum Part {
 /// An address, parsed once.
 #[derive(Clone, Debug)]
 pub struct UriTemplate {
+    /// Up to the path where `origin` is `None`; else path and query alone.
     parts: Vec<Part>,
+    /// The server, where no placeholder stands in it.
+    origin: Option<Arc<Origin>>,
     source: String,
 }
 
@@ -172,8 +179,14 @@ impl UriTemplate {
         if !rest.is_empty() {
             parts.push(Part::Literal(rest.to_owned()));
         }
+        let alone = parts.len() == 1;
+        let origin = match parts.first_mut() {
+            Some(Part::Literal(first)) => fixed_origin(first, alone),
+            _ => None,
+        };
         Ok(Self {
             parts,
+            origin,
             source: text.to_owned(),
         })
     }
@@ -206,7 +219,7 @@ impl UriTemplate {
         value: impl FnMut(&str) -> Option<Value>,
         path: Option<&str>,
         query: &str,
-    ) -> Result<Uri, UriError> {
+    ) -> Result<Address, UriError> {
         self.fill_at(value, path.map_or(AddedPath::None, AddedPath::After), query)
     }
 
@@ -220,8 +233,12 @@ impl UriTemplate {
         mut value: impl FnMut(&str) -> Option<Value>,
         path: AddedPath<'_>,
         query: &str,
-    ) -> Result<Uri, UriError> {
-        let mut text = String::with_capacity(self.source.len() + query.len() + 64);
+    ) -> Result<Address, UriError> {
+        let added = match path {
+            AddedPath::None => 0,
+            AddedPath::After(path) | AddedPath::Instead(path) => path.len(),
+        };
+        let mut text = String::with_capacity(self.source.len() + added + query.len() + 8);
         for part in &self.parts {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
@@ -234,21 +251,34 @@ impl UriTemplate {
                 },
             }
         }
-        let end = text.find('?').unwrap_or(text.len());
+        let origin = match &self.origin {
+            Some(origin) => Arc::clone(origin),
+            None => {
+                let start = target_start(&text);
+                let origin =
+                    filled_origin(&text[..start]).map_err(|error| error.of(text.clone()))?;
+                text.drain(..start);
+                origin
+            }
+        };
+        let invalid = |target: &str| {
+            UriError::Invalid(format!(
+                "{}://{}{target}",
+                origin.scheme(),
+                origin.authority()
+            ))
+        };
+        let own_end = memchr::memchr(b'?', text.as_bytes()).unwrap_or(text.len());
         match path {
             AddedPath::None => {}
             AddedPath::After(path) => {
-                let own = text[..end].trim_end_matches('/').len();
-                text.replace_range(own..end, path);
+                let own = text[..own_end].trim_end_matches('/').len();
+                text.replace_range(own..own_end, path);
             }
-            AddedPath::Instead(path) => {
-                let host = text.find("://").map_or(0, |scheme| scheme + 3);
-                let own = text[host..end].find('/').map_or(end, |slash| host + slash);
-                text.replace_range(own..end, path);
-            }
+            AddedPath::Instead(path) => text.replace_range(..own_end, path),
         }
         if !query.is_empty() {
-            let glue = match text.find('?') {
+            let glue = match memchr::memchr(b'?', text.as_bytes()) {
                 None => "?",
                 Some(at) if at + 1 == text.len() || text.ends_with('&') => "",
                 Some(_) => "&",
@@ -258,20 +288,62 @@ impl UriTemplate {
         }
         // A fragment would be cut off on the way; a backslash or blank is read
         // differently by different servers.
-        let end = text.find('?').unwrap_or(text.len());
-        if text.contains('#') || text[..end].contains([' ', '\\']) {
-            return Err(UriError::Invalid(text));
+        let bytes = text.as_bytes();
+        let end = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
+        if memchr::memchr(b'#', bytes).is_some()
+            || memchr::memchr2(b' ', b'\\', &bytes[..end]).is_some()
+        {
+            return Err(invalid(&text));
         }
-        let uri: Uri = text.parse().map_err(|_| UriError::Invalid(text.clone()))?;
-        match uri.authority() {
-            Some(authority)
-                if !authority.host().is_empty() && !authority.as_str().contains('@') =>
-            {
-                Ok(uri)
-            }
-            _ => Err(UriError::Host(text)),
+        let target = match end {
+            0 => PathAndQuery::try_from(format!("/{text}")),
+            _ if !text.starts_with('/') => return Err(invalid(&text)),
+            _ => PathAndQuery::try_from(text.as_str()),
+        };
+        let target = target.map_err(|_| invalid(&text))?;
+        Ok(Address { origin, target })
+    }
+}
+
+/// Where an address's path or query begins.
+fn target_start(address: &str) -> usize {
+    let host = address.find("://").map_or(0, |scheme| scheme + 3);
+    let after = address[host..].find(['/', '?', '#']);
+    after.map_or(address.len(), |length| host + length)
+}
+
+/// Takes scheme and server off the front of an address, where they are all in it.
+///
+/// `alone`: nothing follows it.
+fn fixed_origin(literal: &mut String, alone: bool) -> Option<Arc<Origin>> {
+    let start = target_start(literal);
+    if start == literal.len() && !alone {
+        // The host goes on in a placeholder.
+        return None;
+    }
+    let origin = filled_origin(&literal[..start]).ok()?;
+    literal.drain(..start);
+    Some(origin)
+}
+
+/// Why a server's name cannot be used.
+enum OriginError {
+    Host,
+    Invalid,
+}
+
+impl OriginError {
+    fn of(&self, address: String) -> UriError {
+        match self {
+            Self::Host => UriError::Host(address),
+            Self::Invalid => UriError::Invalid(address),
         }
     }
+}
+
+fn filled_origin(text: &str) -> Result<Arc<Origin>, OriginError> {
+    let uri: Uri = text.parse().map_err(|_| OriginError::Invalid)?;
+    Origin::of(&uri).map(Arc::new).ok_or(OriginError::Host)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A route's `x-amazon-apigateway-integration`, compiled.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderName, Method, StatusCode};
@@ -505,6 +505,7 @@ impl Compile<'_> {
             server_name: model.tls.server_name_to_verify.clone(),
             link: self.private_link(model)?,
             stream: model.stream,
+            upstream: OnceLock::new(),
         })
     }
 

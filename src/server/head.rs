@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
 
 use super::authority;
+use crate::base::header_lines::{self, is_field_value};
 use crate::event::{HeaderList, Malformed};
 
 /// "Amazon API Gateway quotas": length of a Regional API's URL.
@@ -226,10 +227,7 @@ impl HeadReader {
         // A folded line begins with a space and a name cannot, nor end with one.
         let colon = memchr::memchr(b':', line).ok_or(Malformed::HeaderLine)?;
         let (name, after) = (&line[..colon], &line[colon + 1..]);
-        if name.is_empty()
-            || !name.iter().all(|byte| is_token(*byte))
-            || !after.iter().all(|byte| is_value(*byte))
-        {
+        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) || !is_field_value(after) {
             return Err(Malformed::HeaderLine);
         }
         let leading = after.len() - trim_start(after).len();
@@ -547,8 +545,7 @@ fn path_of(bytes: &[u8]) -> String {
 }
 
 const TOKEN: u8 = 1;
-const VALUE: u8 = 2;
-const TARGET: u8 = 4;
+const TARGET: u8 = 2;
 
 /// What each byte may be part of.
 static CLASSES: [u8; 256] = classes();
@@ -558,31 +555,8 @@ const fn classes() -> [u8; 256] {
     let mut byte = 0;
     while byte < 256 {
         let mut class = 0;
-        // RFC 9110, 5.6.2.
-        if (byte as u8).is_ascii_alphanumeric()
-            || matches!(
-                byte as u8,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            )
-        {
+        if header_lines::is_token(byte as u8) {
             class |= TOKEN;
-        }
-        // RFC 9110, 5.5: visible characters, space, tab, and bytes beyond ASCII.
-        if byte == b'\t' as usize || (byte >= 0x20 && byte != 0x7f) {
-            class |= VALUE;
         }
         // Visible ASCII without `#`. RFC 3986 also forbids `"<>\^`{|}` and the
         // backtick: nginx and browsers' servers take them, clients send them, and
@@ -599,10 +573,6 @@ const fn classes() -> [u8; 256] {
 /// Whether a header's name or a method may have this byte.
 pub(super) fn is_token(byte: u8) -> bool {
     CLASSES[byte as usize] & TOKEN != 0
-}
-
-fn is_value(byte: u8) -> bool {
-    CLASSES[byte as usize] & VALUE != 0
 }
 
 /// Whether a request's target may have this byte.

@@ -8,11 +8,12 @@ use ::http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 
-use super::super::header_rules::{connection_options, is_hop_header};
+use super::super::header_rules::{connection_options, is_hop_header, is_one_of};
 use super::super::http_mapping::{RequestMapping, ResponseMapping};
 use super::super::uri::{AddedPath, UriTemplate, Value};
 use super::super::{Answer, IntegrationError, RequestBody};
 use super::{Connection, method_towards};
+use crate::base::HeaderLines;
 use crate::event::{Exchange, traceparent};
 
 /// Which of the request's paths an integration adds to its address.
@@ -94,17 +95,11 @@ impl HttpProxy {
 
 /// Takes the headers away that the backend's connection keeps to itself.
 fn drop_hop_headers(headers: &mut HeaderMap) {
-    let named: Vec<_> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .map(|value| crate::event::headers::text_of(value.as_bytes()))
-        .collect();
-    let options = connection_options(&named);
+    let named = headers.get_all(CONNECTION).iter();
+    let options = connection_options(named.map(HeaderValue::as_bytes));
     let dropped: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| {
-            is_hop_header(name.as_str()) || options.iter().any(|option| option == name.as_str())
-        })
+        .filter(|name| is_hop_header(name.as_str()) || is_one_of(&options, name.as_str()))
         .cloned()
         .collect();
     for name in dropped {
@@ -113,63 +108,41 @@ fn drop_hop_headers(headers: &mut HeaderMap) {
 }
 
 /// The client's headers that go on, `X-Forwarded-*` folded into `Forwarded`.
-fn passed_headers(exchange: &Exchange<'_>, body: &RequestBody) -> HeaderMap {
-    let named: Vec<_> = exchange.headers().all("connection").collect();
-    let options = connection_options(&named);
-    let mut headers = HeaderMap::with_capacity(exchange.headers().len() + 4);
-    for (name, value) in exchange.headers().iter() {
-        let folded = [
-            "x-forwarded-for",
-            "x-forwarded-host",
-            "x-forwarded-port",
-            "x-forwarded-proto",
-        ];
-        let own = [
-            "host",
-            "content-length",
-            "expect",
-            "forwarded",
-            "via",
-            "x-amzn-trace-id",
-        ];
-        if is_hop_header(name)
-            || folded
-                .iter()
-                .chain(&own)
-                .any(|own| name.eq_ignore_ascii_case(own))
-            || options
-                .iter()
-                .any(|option| name.eq_ignore_ascii_case(option))
-        {
-            continue;
-        }
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_maybe_shared(exchange.headers().shared(value)),
-        ) {
-            headers.append(name, value);
+fn passed_headers(exchange: &Exchange<'_>, body: &RequestBody) -> HeaderLines {
+    let sent = exchange.headers();
+    let options = connection_options(sent.values(CONNECTION.as_str()));
+    let mut headers = HeaderLines::with_capacity(sent.len() + 4, sent.byte_len() + 256);
+    for (name, value) in sent.iter() {
+        if !is_hop_header(name) && !is_one_of(&OWN, name) && !is_one_of(&options, name) {
+            headers.push(name, value);
         }
     }
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("forwarded", &forwarded(exchange));
-    set("via", "HTTP/1.1 AmazonAPIGateway");
-    set("x-amzn-trace-id", &exchange.trace_id);
+    headers.push("forwarded", forwarded(exchange).as_bytes());
+    headers.push("via", b"HTTP/1.1 AmazonAPIGateway");
+    headers.push("x-amzn-trace-id", exchange.trace_id.as_bytes());
     traceparent::put_into(&mut headers, exchange);
     let empty = matches!(body, RequestBody::Whole(bytes) if bytes.is_empty());
-    let announced_none = exchange.headers().last("content-length").as_deref() == Some("0");
-    if empty && announced_none && !headers.contains_key(CONTENT_TYPE) {
+    let announced_none = empty && sent.last("content-length").as_deref() == Some("0");
+    if announced_none && !headers.contains(CONTENT_TYPE.as_str()) {
         // "Amazon API Gateway important notes": such a request gets a content type.
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/octet-stream"),
-        );
+        headers.push(CONTENT_TYPE.as_str(), b"application/octet-stream");
     }
     headers
 }
+
+/// What the gateway says itself: folded into `Forwarded`, or made anew.
+const OWN: [&str; 10] = [
+    "content-length",
+    "expect",
+    "forwarded",
+    "host",
+    "via",
+    "x-amzn-trace-id",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+];
 
 /// The `Forwarded` header: what came before, then this hop.
 fn forwarded(exchange: &Exchange<'_>) -> String {

@@ -7,22 +7,23 @@ pub mod http;
 pub mod private;
 pub mod rest;
 
+use std::borrow::Cow;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ::http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
-use ::http::{Method, Request, Response, Uri};
+use ::http::header::{CONTENT_LENGTH, HOST};
+use ::http::{Method, Response};
 use http_body::Body as _;
 use tokio::time::Instant;
 
 use self::private::PrivateLink;
 use super::bounded_body::{BoundedBody, PAYLOAD_LIMIT};
-use super::client::{ClientError, HttpClient, Trust};
+use super::client::{Address, ClientError, HttpClient, Trust, Upstream};
 use super::lambda_stream::Timed;
 use super::{IntegrationError, RequestBody};
-use crate::base::Body;
 use crate::base::body::BodyFault;
+use crate::base::{Body, HeaderLines};
 
 /// How a backend is reached.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Connection {
     pub link: Option<Arc<PrivateLink>>,
     /// `responseTransferMode: STREAM`: no bound on the answer's bytes.
     pub stream: bool,
+    /// The server that is asked: the same for every request, mostly. Begins empty.
+    pub upstream: OnceLock<Upstream>,
 }
 
 impl Connection {
@@ -51,28 +54,24 @@ impl Connection {
     pub async fn send(
         &self,
         method: Method,
-        uri: Uri,
-        headers: HeaderMap,
+        address: Address,
+        mut headers: HeaderLines,
         body: RequestBody,
     ) -> Result<Response<Body>, IntegrationError> {
         let body = match body {
             RequestBody::Whole(bytes) => Body::from(bytes),
             RequestBody::Streaming(body) => body,
         };
-        let mut request = Request::new(body);
-        *request.headers_mut() = headers;
         let wants_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
-        if wants_length && matches!(request.body(), Body::Empty) {
-            // hyper leaves an empty body's length out; AWS sends it (recorded).
-            request
-                .headers_mut()
-                .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        if wants_length && matches!(body, Body::Empty) {
+            // An empty body has no framing of its own; AWS sends its length (recorded).
+            headers.set(CONTENT_LENGTH.as_str(), b"0");
         }
-        *request.method_mut() = method;
-        *request.uri_mut() = self.direct(uri, request.headers_mut())?;
+        let address = self.direct(address, &mut headers)?;
+        let upstream = self.upstream(&address)?;
         let deadline = Instant::now() + self.timeout;
         // Pinned where it is: to move it into a timer's future would copy all of its room.
-        let sent = pin!(self.client.send(request, self.trust()));
+        let sent = pin!(upstream.send(&method, &address.target, &headers, body));
         let answer = match tokio::time::timeout_at(deadline, sent).await {
             Err(_) => return Err(IntegrationError::Timeout(self.timeout)),
             Ok(Err(error)) => return Err(own_fault(error)),
@@ -84,20 +83,39 @@ impl Connection {
     }
 
     /// The address behind the VPC link, where there is one.
-    fn direct(&self, uri: Uri, headers: &mut HeaderMap) -> Result<Uri, IntegrationError> {
+    fn direct(
+        &self,
+        address: Address,
+        headers: &mut HeaderLines,
+    ) -> Result<Address, IntegrationError> {
         let Some(link) = &self.link else {
-            return Ok(uri);
+            return Ok(address);
         };
-        let host = uri
-            .authority()
-            .filter(|_| link.keeps_host && !headers.contains_key(HOST))
-            .and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-        if let Some(host) = host {
-            headers.insert(HOST, host);
+        if link.keeps_host && !headers.contains(HOST.as_str()) {
+            headers.push(
+                HOST.as_str(),
+                address.origin.authority().as_str().as_bytes(),
+            );
         }
-        link.direct(&uri).ok_or_else(|| {
-            IntegrationError::Configuration(format!("`{uri}` has no path for the VPC link"))
+        link.direct(&address.target).ok_or_else(|| {
+            IntegrationError::Configuration(format!("`{address}` has no path for the VPC link"))
         })
+    }
+
+    fn upstream(&self, address: &Address) -> Result<Cow<'_, Upstream>, IntegrationError> {
+        let find = || self.client.upstream(&address.origin, self.trust());
+        let known = match self.upstream.get() {
+            Some(known) => known,
+            None => {
+                let found = find().map_err(IntegrationError::Network)?;
+                self.upstream.get_or_init(|| found)
+            }
+        };
+        if Arc::ptr_eq(known.origin(), &address.origin) {
+            return Ok(Cow::Borrowed(known));
+        }
+        // The address has a placeholder in its host, or the link several targets.
+        find().map(Cow::Owned).map_err(IntegrationError::Network)
     }
 
     fn trust(&self) -> Trust<'_> {

@@ -6,10 +6,13 @@
 //! the target's own business, so that a definition with `tlsConfig` can be run
 //! against a plain local process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::http::Uri;
-use ::http::uri::{Authority, PathAndQuery, Scheme};
+use ::http::uri::PathAndQuery;
+
+use crate::http_client::{Address, Origin};
 
 /// The targets behind an integration's VPC link, taken in turn.
 #[derive(Debug)]
@@ -22,8 +25,7 @@ pub struct PrivateLink {
 
 #[derive(Debug)]
 struct Target {
-    scheme: Scheme,
-    authority: Authority,
+    origin: Arc<Origin>,
     /// Path of the target's own address, without a slash at the end.
     base: String,
 }
@@ -50,26 +52,24 @@ impl PrivateLink {
     }
 
     /// The address at the next target. `None` where it would be none.
-    pub fn direct(&self, uri: &Uri) -> Option<Uri> {
+    pub fn direct(&self, asked: &PathAndQuery) -> Option<Address> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let target = self.targets.get(turn % self.targets.len())?;
-        let asked = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let mut parts = ::http::uri::Parts::default();
-        parts.scheme = Some(target.scheme.clone());
-        parts.authority = Some(target.authority.clone());
-        parts.path_and_query = Some(format!("{}{asked}", target.base).parse().ok()?);
-        Uri::from_parts(parts).ok()
+        Some(Address {
+            origin: Arc::clone(&target.origin),
+            target: if target.base.is_empty() {
+                asked.clone()
+            } else {
+                format!("{}{asked}", target.base).parse().ok()?
+            },
+        })
     }
 }
 
 fn target(text: &str) -> Option<Target> {
     let uri: Uri = text.parse().ok()?;
-    let scheme = uri.scheme()?.clone();
-    let known = scheme == Scheme::HTTP || scheme == Scheme::HTTPS;
-    known.then_some(())?;
     Some(Target {
-        scheme,
-        authority: uri.authority()?.clone(),
+        origin: Arc::new(Origin::of(&uri)?),
         base: uri.path().trim_end_matches('/').to_owned(),
     })
 }
@@ -82,10 +82,10 @@ mod tests {
     fn targets_take_turns_and_the_path_stays_as_it_is() {
         let link =
             PrivateLink::new(&["http://127.0.0.1:9001", "https://b.test/base/"], true).unwrap();
-        let uri = Uri::from_static("http://orders.internal/dev/a%2Fb?x=1");
+        let asked = PathAndQuery::from_static("/dev/a%2Fb?x=1");
 
         let sent: Vec<String> = (0..3)
-            .map(|_| link.direct(&uri).unwrap().to_string())
+            .map(|_| link.direct(&asked).unwrap().to_string())
             .collect();
 
         assert_eq!(

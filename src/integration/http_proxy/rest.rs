@@ -6,19 +6,20 @@
 
 use std::fmt::Write;
 
-use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use ::http::{Method, Response};
 
 use super::super::bounded_body::{BoundError, PAYLOAD_LIMIT, read_whole};
 use super::super::content_handling::{convert_request, convert_response, passes};
 use super::super::header_rules::{
     Backend, METHOD_OVERRIDE, add_response_header, connection_options, is_dropped_request_header,
+    is_one_of,
 };
 use super::super::mapping::RequestMapping;
 use super::super::uri::{UriTemplate, encode_query};
 use super::super::{Answer, IntegrationError, RequestBody};
 use super::{Connection, method_towards};
-use crate::base::Body;
+use crate::base::{Body, HeaderLines};
 use crate::event::Exchange;
 use crate::event::media_type::first_accepted;
 use crate::event::traceparent;
@@ -84,7 +85,7 @@ impl HttpProxy {
             RequestBody::Whole(bytes) => Some(&bytes[..]),
             RequestBody::Streaming(_) => None,
         };
-        let sent = exchange.log.sending(&uri.to_string(), &headers, shown);
+        let sent = exchange.log.sending(&uri, headers.iter(), shown);
         exchange.watch.sending();
         let answer = self.connection.send(method, uri, headers, body).await?;
         exchange.watch.received(Some(answer.status().as_u16()));
@@ -184,50 +185,40 @@ pub(in super::super) fn append_query(query: &mut String, mapped: &[(String, Vec<
 }
 
 /// The client's headers that go on.
-fn passed_headers(exchange: &Exchange<'_>) -> HeaderMap {
-    let named: Vec<_> = exchange.headers().all("connection").collect();
-    let options = connection_options(&named);
-    let mut headers = HeaderMap::with_capacity(exchange.headers().len() + 6);
-    for (name, value) in exchange.headers().iter() {
-        let own = [
-            "x-amzn-trace-id",
-            "x-forwarded-for",
-            "x-forwarded-port",
-            "x-forwarded-proto",
-        ];
-        if is_dropped_request_header(name, Backend::HttpProxy)
-            || own.iter().any(|own| name.eq_ignore_ascii_case(own))
-            // The backend must not change a method that was authorized.
-            || name.eq_ignore_ascii_case(METHOD_OVERRIDE)
-            || exchange.keeps_back(name)
-            || options
-                .iter()
-                .any(|option| name.eq_ignore_ascii_case(option))
-        {
-            continue;
-        }
-        if let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_maybe_shared(exchange.headers().shared(value)),
-        ) {
-            headers.append(name, value);
+fn passed_headers(exchange: &Exchange<'_>) -> HeaderLines {
+    let sent = exchange.headers();
+    let options = connection_options(sent.values("connection"));
+    let mut headers = HeaderLines::with_capacity(sent.len() + 6, sent.byte_len() + 256);
+    for (name, value) in sent.iter() {
+        let kept = !is_dropped_request_header(name, Backend::HttpProxy)
+            && !is_one_of(&OWN, name)
+            && !exchange.keeps_back(name)
+            && !is_one_of(&options, name);
+        if kept {
+            headers.push(name, value);
         }
     }
     headers
 }
 
+/// What the gateway says itself, or keeps: the backend must not change a method
+/// that was authorized.
+const OWN: [&str; 5] = [
+    "x-amzn-trace-id",
+    "x-forwarded-for",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    METHOD_OVERRIDE,
+];
+
 /// What the gateway tells a backend about itself and the client.
-fn gateway_headers(exchange: &Exchange<'_>, headers: &mut HeaderMap) {
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set("x-amzn-apigateway-api-id", &exchange.api.api_id);
+fn gateway_headers(exchange: &Exchange<'_>, headers: &mut HeaderLines) {
+    let mut set = |name: &str, value: &str| headers.push(name, value.as_bytes());
     set("x-amzn-trace-id", &exchange.trace_id);
     set("x-forwarded-for", &exchange.forwarded_for());
     set("x-forwarded-port", &exchange.forwarded_port());
     set("x-forwarded-proto", exchange.forwarded_proto());
+    headers.set("x-amzn-apigateway-api-id", exchange.api.api_id.as_bytes());
     traceparent::put_into(headers, exchange);
 }
 

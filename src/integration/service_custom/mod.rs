@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use self::address::{Address, Call, Protocol};
@@ -102,14 +103,15 @@ impl ServiceCustom {
                 query.push_str(&format!("&{}={}", strict(name), strict(value)));
             }
         }
-        let uri = self
+        let asked = self
             .uri
             .fill(
                 |name| mapped.mapped.path_value(name),
                 None,
                 query.trim_start_matches('&'),
             )
-            .map_err(|error| IntegrationError::Configuration(error.to_string()))?;
+            .map_err(|error| IntegrationError::Configuration(error.to_string()))?
+            .target;
         let mut headers = self.own_headers(exchange, target.as_deref(), protocol, &mapped.payload);
         mapped.mapped.put_headers(&mut headers, Backend::Service)?;
         // The signature's.
@@ -121,16 +123,19 @@ impl ServiceCustom {
         if wants_length && mapped.payload.is_empty() {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
+        let shown = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()));
         let sent = exchange
             .log
-            .sending(&self.shown(&uri), &headers, Some(&mapped.payload));
+            .sending(&self.shown(&asked), shown, Some(&mapped.payload));
         let call = AwsCall {
             service: &self.service,
             subdomain: self.address.subdomain.as_deref(),
             region: Some(&self.address.region),
             method,
-            path: uri.path(),
-            query: uri.query().unwrap_or_default(),
+            path: asked.path(),
+            query: asked.query().unwrap_or_default(),
             headers,
             body: mapped.payload,
             role: self.role.as_deref(),
@@ -206,14 +211,13 @@ impl ServiceCustom {
     }
 
     /// The address as the execution log shows it: AWS's own.
-    fn shown(&self, uri: &Uri) -> String {
+    fn shown(&self, target: &PathAndQuery) -> String {
         let subdomain = match &self.address.subdomain {
             Some(subdomain) => format!("{subdomain}."),
             None => String::new(),
         };
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
         format!(
-            "https://{subdomain}{}.{}.amazonaws.com{path}",
+            "https://{subdomain}{}.{}.amazonaws.com{target}",
             self.service.endpoint_prefix, self.address.region
         )
     }
