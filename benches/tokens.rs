@@ -71,7 +71,7 @@ fn tokens(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let verify = |token: &str| runtime.block_on(issuer.verify(black_box(token), |_| Ok(())));
+    let verify = |token: &str| runtime.block_on(issuer.verify(black_box(token), |_, _| Ok(())));
 
     let mut group = criterion.benchmark_group("tokens");
     let keys = KeySet::read(set.as_bytes()).unwrap();

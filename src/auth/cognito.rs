@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::identity_source::IdentitySource;
 use super::issuer::Issuer;
-use super::jwt::{self, JwtFault, UnverifiedToken};
+use super::jwt::{self, JwtFault, Registered, UnverifiedToken};
 use crate::event::caller::Claims;
 use crate::event::{Caller, Exchange};
 
@@ -42,10 +42,10 @@ impl CognitoAuthorizer {
         let token = jwt::bearer(&value);
         let pool = self.pool_of(token)?;
         let now = exchange.received;
-        let check = |claims: &Claims| {
-            jwt::check_issuer(claims, pool.name())?;
+        let check = |claims: &Claims, registered: &Registered| {
+            registered.check_issuer()?;
             self.check_use(claims, scopes)?;
-            jwt::check_times(claims, now)
+            registered.check_times(now)
         };
         let claims = pool.verify(token, check).await?;
         Ok(Caller::Token {

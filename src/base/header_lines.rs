@@ -16,25 +16,48 @@ pub fn is_field_value(bytes: &[u8]) -> bool {
 }
 
 /// Whether a header's name may have this byte (RFC 9110, 5.6.2).
-pub const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+pub fn is_token(byte: u8) -> bool {
+    TOKENS[byte as usize]
+}
+
+static TOKENS: [bool; 256] = tokens();
+
+const fn tokens() -> [bool; 256] {
+    let marks = b"!#$%&'*+-.^_`|~";
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
+
+/// Headers that a connection keeps to itself (RFC 9110, 7.6.1).
+pub fn is_hop_header(name: &str) -> bool {
+    const HOP: [&str; 9] = [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    is_one_of(&HOP, name)
+}
+
+/// Whether a list has a header's name, in any letter case.
+pub fn is_one_of(list: &[impl AsRef<str>], name: &str) -> bool {
+    list.iter()
+        .any(|other| name.eq_ignore_ascii_case(other.as_ref()))
 }
 
 /// Headers that a mapping can change.
@@ -146,6 +169,13 @@ impl HeaderLines {
                 &self.text[line.name_end + COLON.len()..line.end],
             )
         })
+    }
+
+    /// The names in their order.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.lines
+            .iter()
+            .map(|line| &self.text[line.start..line.name_end])
     }
 
     /// The lines, each with its end.

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::decoder::{Decoded, Decoder};
-use super::head::{Framing, Head, Malformed, read_head};
+use super::head::{Framing, Head, Kept, Malformed, read_head};
 use super::pool::Host;
 use crate::base::Body;
 use crate::base::body::BodyError;
@@ -292,7 +292,7 @@ pub(super) async fn exchange(
     connection: &mut Connection,
     sending: &mut Sending,
     sent: &mut Sent,
-    method: &Method,
+    (method, kept): (&Method, Kept),
 ) -> Result<Head, Failure> {
     let mut answered = false;
     let mut broken = None;
@@ -332,7 +332,7 @@ pub(super) async fn exchange(
                 continue;
             }
             answered = true;
-            match read_head(&mut connection.input, method) {
+            match read_head(&mut connection.input, method, kept) {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {}
                 Err(malformed) => return Poll::Ready(Err(Failure::Malformed(malformed))),

@@ -3,8 +3,6 @@
 //! No I/O: bytes in, bytes out. An answer comes from outside and is held to
 //! RFC 9112; where two readings are possible there is none.
 
-use std::io::Write;
-
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
@@ -12,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::address::Origin;
-use crate::base::HeaderLines;
+use crate::base::header_lines::{HeaderLines, is_hop_header};
 
 /// The most bytes of an answer's head, its interim answers not counted.
 pub const MAX_HEAD_BYTES: usize = 400 * 1024;
@@ -60,6 +58,16 @@ pub enum Framing {
     Close,
 }
 
+/// Which of an answer's headers are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// All of them.
+    All,
+    /// Those for whom the answer is passed on to: without the connection's own
+    /// (RFC 9110, 7.6.1), and without `Content-Length`, which is made anew.
+    EndToEnd,
+}
+
 /// The head of an answer.
 #[derive(Debug)]
 pub struct Head {
@@ -81,9 +89,13 @@ pub struct Head {
 /// # Errors
 ///
 /// See [`Malformed`].
-pub fn read_head(input: &mut BytesMut, method: &Method) -> Result<Option<Head>, Malformed> {
+pub fn read_head(
+    input: &mut BytesMut,
+    method: &Method,
+    kept: Kept,
+) -> Result<Option<Head>, Malformed> {
     loop {
-        let Some((length, head)) = parse(input, method)? else {
+        let Some((length, head)) = parse(input, method, kept)? else {
             let too_large = input.len() > MAX_HEAD_BYTES;
             return if too_large {
                 Err(Malformed::HeadTooLarge)
@@ -99,7 +111,11 @@ pub fn read_head(input: &mut BytesMut, method: &Method) -> Result<Option<Head>, 
 }
 
 /// A head with its length in bytes; an interim one has only its length.
-fn parse(input: &[u8], method: &Method) -> Result<Option<(usize, Option<Head>)>, Malformed> {
+fn parse(
+    input: &[u8],
+    method: &Method,
+    kept: Kept,
+) -> Result<Option<(usize, Option<Head>)>, Malformed> {
     if input.is_empty() {
         return Ok(None);
     }
@@ -111,10 +127,10 @@ fn parse(input: &[u8], method: &Method) -> Result<Option<(usize, Option<Head>)>,
             let mut many = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
             let mut answer = httparse::Response::new(&mut many);
             let status = answer.parse(input).map_err(Malformed::Head)?;
-            parsed(input, &answer, status, method)
+            parsed(input, &answer, status, (method, kept))
         }
         Err(error) => Err(Malformed::Head(error)),
-        Ok(status) => parsed(input, &answer, status, method),
+        Ok(status) => parsed(input, &answer, status, (method, kept)),
     }
 }
 
@@ -122,7 +138,7 @@ fn parsed(
     input: &[u8],
     answer: &httparse::Response<'_, '_>,
     status: httparse::Status<usize>,
-    method: &Method,
+    (method, kept): (&Method, Kept),
 ) -> Result<Option<(usize, Option<Head>)>, Malformed> {
     let httparse::Status::Complete(length) = status else {
         return Ok(None);
@@ -148,6 +164,11 @@ fn parsed(
     let mut facts = Facts::default();
     for header in answer.headers.iter() {
         facts.note(header.name, header.value);
+    }
+    for header in answer.headers.iter() {
+        if kept == Kept::EndToEnd && facts.stays(header.name) {
+            continue;
+        }
         let name = HeaderName::from_bytes(header.name.as_bytes())
             .map_err(|_| Malformed::Head(httparse::Error::HeaderName))?;
         let value = if header.value.is_empty() {
@@ -192,24 +213,31 @@ impl SliceRefOf for Bytes {
 
 /// What the header lines say of framing and connection.
 #[derive(Default)]
-struct Facts {
+struct Facts<'h> {
     close: bool,
     keep: bool,
+    /// Other options of `Connection`: headers that are this connection's.
+    named: Vec<&'h [u8]>,
     /// What all `Content-Length` values agree on.
     length: Option<Result<u64, Malformed>>,
     /// Whether the last coding is `chunked`, once there is one.
     chunked: Option<bool>,
 }
 
-impl Facts {
-    fn note(&mut self, name: &str, value: &[u8]) {
+impl<'h> Facts<'h> {
+    fn note(&mut self, name: &str, value: &'h [u8]) {
         // Names of other lengths need no look.
         match name.len() {
             10 if name.eq_ignore_ascii_case(CONNECTION.as_str()) => {
                 for option in value.split(|byte| *byte == b',') {
                     let option = option.trim_ascii();
-                    self.close |= option.eq_ignore_ascii_case(b"close");
-                    self.keep |= option.eq_ignore_ascii_case(b"keep-alive");
+                    let close = option.eq_ignore_ascii_case(b"close");
+                    let keep = option.eq_ignore_ascii_case(b"keep-alive");
+                    self.close |= close;
+                    self.keep |= keep;
+                    if !close && !keep && !option.is_empty() {
+                        self.named.push(option);
+                    }
                 }
             }
             14 if name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()) => {
@@ -231,6 +259,16 @@ impl Facts {
             }
             _ => {}
         }
+    }
+
+    /// Whether a header is not passed on.
+    fn stays(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str())
+            || is_hop_header(name)
+            || self
+                .named
+                .iter()
+                .any(|option| name.as_bytes().eq_ignore_ascii_case(option))
     }
 
     /// RFC 9112, 9.3: HTTP/1.1 keeps a connection unless told otherwise, HTTP/1.0 the other way round.
@@ -298,11 +336,15 @@ pub fn write_head(
     }
     output.extend_from_slice(target.as_bytes());
     output.extend_from_slice(b" HTTP/1.1\r\n");
-    let is_framing = |name: &str| {
-        name == TRANSFER_ENCODING.as_str() || (framing.is_some() && name == CONTENT_LENGTH.as_str())
+    let is_framing = |name: &[u8]| {
+        name == TRANSFER_ENCODING.as_str().as_bytes()
+            || (framing.is_some() && name == CONTENT_LENGTH.as_str().as_bytes())
     };
-    if headers.iter().any(|(name, _)| is_framing(name)) {
-        for (name, value) in headers.iter().filter(|(name, _)| !is_framing(name)) {
+    if headers.names().any(is_framing) {
+        let others = headers
+            .iter()
+            .filter(|(name, _)| !is_framing(name.as_bytes()));
+        for (name, value) in others {
             output.extend_from_slice(name.as_bytes());
             output.extend_from_slice(b": ");
             output.extend_from_slice(value);
@@ -316,8 +358,9 @@ pub fn write_head(
     }
     match framing {
         Some(Framing::Length(length)) => {
-            // Writing to a `Vec` never fails.
-            let _ = write!(output, "content-length: {length}\r\n");
+            output.extend_from_slice(b"content-length: ");
+            output.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            output.extend_from_slice(b"\r\n");
         }
         Some(Framing::Chunked) => output.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Some(Framing::Close) | None => {}

@@ -29,6 +29,7 @@ use hyper_util::rt::TokioIo;
 use tower::ServiceExt;
 
 use self::connection::{Connection, Failure, Io, Sending, Sent, answer_body, exchange};
+pub use self::head::Kept;
 use self::head::{Framing, write_head};
 use self::pool::{Host, IDLE, Pool};
 use crate::base::{Body, HeaderLines};
@@ -151,7 +152,9 @@ impl HttpClient {
         let target = parts.uri.path_and_query().ok_or_else(no_address)?;
         let upstream = self.upstream(&Arc::new(origin), trust)?;
         let headers = HeaderLines::from(&parts.headers);
-        upstream.send(&parts.method, target, &headers, body).await
+        upstream
+            .send(&parts.method, target, &headers, body, Kept::All)
+            .await
     }
 
     /// The connections to a server.
@@ -278,7 +281,7 @@ impl Connector {
 }
 
 impl Upstream {
-    /// Sends a request.
+    /// Sends a request. `kept` is about the answer's headers.
     ///
     /// The body goes by its length where that is known, else in chunks; one of
     /// unknown length is left out of GET and HEAD. A request is sent again only
@@ -297,6 +300,7 @@ impl Upstream {
         target: &PathAndQuery,
         headers: &HeaderLines,
         body: Body,
+        kept: Kept,
     ) -> Result<Response<Body>, ClientError> {
         if *method == Method::CONNECT {
             return Err(ClientError::Tunnel);
@@ -314,7 +318,7 @@ impl Upstream {
                 None => Box::pin(self.connect(target)).await?,
             };
             let mut sent = Sent::Not;
-            let read = exchange(&mut connection, &mut sending, &mut sent, method).await;
+            let read = exchange(&mut connection, &mut sending, &mut sent, (method, kept)).await;
             let mut head = match read {
                 Ok(head) => head,
                 Err(Failure::Unanswered(_)) if reused && sending.rewind(method) => continue,

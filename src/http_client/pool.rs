@@ -1,16 +1,21 @@
 //! Idle connections, by who is at the other end.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::uri::Authority;
-use tokio::time::Instant;
 
 use super::connection::Connection;
 
-/// How long a connection without work is kept.
+/// How long a connection without work is kept at most.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
+/// How often connections are looked for that had no work for too long. Ages are
+/// counted in looks, so that no request reads the clock for them.
+const LOOK: Duration = Duration::from_secs(15);
+/// A connection that was put back within a look is younger than this many at its end.
+const OLD: u64 = IDLE.as_secs() / LOOK.as_secs() - 1;
 /// The most connections without work to one host.
 const MOST_IDLE: usize = 1024;
 
@@ -18,6 +23,7 @@ const MOST_IDLE: usize = 1024;
 #[derive(Default)]
 pub(super) struct Pool {
     hosts: Mutex<Hosts>,
+    looks: AtomicU64,
 }
 
 #[derive(Default)]
@@ -29,7 +35,8 @@ struct Hosts {
 
 /// A host with its connections; the last one put is the first taken.
 pub(super) struct Host {
-    idle: Mutex<Vec<(Connection, Instant)>>,
+    /// Each with the look before it was put here.
+    idle: Mutex<Vec<(Connection, u64)>>,
     pool: Weak<Pool>,
 }
 
@@ -55,13 +62,14 @@ impl Pool {
 
     /// Closes what was idle for too long, and forgets hosts that nobody uses.
     /// Whether there are hosts left.
-    fn drop_expired(&self, now: Instant) -> bool {
+    fn drop_expired(&self) -> bool {
+        let look = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
         let mut expired = Vec::new();
         let mut hosts = lock(&self.hosts);
         hosts.by_authority.retain(|_, host| {
             let mut idle = lock(&host.idle);
             // The oldest stand first.
-            let old = idle.partition_point(|(_, since)| *since + IDLE <= now);
+            let old = idle.partition_point(|(_, since)| since + OLD < look);
             expired.extend(idle.drain(..old));
             let empty = idle.is_empty();
             drop(idle);
@@ -75,10 +83,8 @@ impl Pool {
 /// Ends with the pool, or when it has no hosts; the next host begins another.
 async fn sweep(pool: Weak<Pool>) {
     loop {
-        tokio::time::sleep(IDLE / 4).await;
-        let left = pool
-            .upgrade()
-            .is_some_and(|pool| pool.drop_expired(Instant::now()));
+        tokio::time::sleep(LOOK).await;
+        let left = pool.upgrade().is_some_and(|pool| pool.drop_expired());
         if !left {
             return;
         }
@@ -89,8 +95,8 @@ impl Host {
     /// A connection that is neither closed nor spoken on by its peer, as far as can be seen.
     pub(super) fn take(&self) -> Option<Connection> {
         loop {
-            let (mut connection, since) = lock(&self.idle).pop()?;
-            if since.elapsed() < IDLE && connection.is_quiet() {
+            let (mut connection, _) = lock(&self.idle).pop()?;
+            if connection.is_quiet() {
                 return Some(connection);
             }
         }
@@ -98,13 +104,14 @@ impl Host {
 
     /// Keeps a connection whose answer was read to its end.
     pub(super) fn put(&self, mut connection: Connection) {
-        if self.pool.strong_count() == 0 {
+        let Some(pool) = self.pool.upgrade() else {
             return;
-        }
+        };
+        let look = pool.looks.load(Ordering::Relaxed);
         connection.shrink();
         let mut idle = lock(&self.idle);
         if idle.len() < MOST_IDLE {
-            idle.push((connection, Instant::now()));
+            idle.push((connection, look));
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::decoder::{Decoded, Decoder};
-use super::head::{Head, Malformed, read_head};
+use super::head::{Head, Kept, Malformed, read_head};
 use super::*;
 use crate::base::BodyError;
 
@@ -379,7 +379,7 @@ fn read(pieces: &[&[u8]], method: &Method) -> Read {
     let mut decoder: Option<Decoder> = None;
     loop {
         let more = match &mut decoder {
-            None => match read_head(&mut input, method) {
+            None => match read_head(&mut input, method, Kept::All) {
                 Err(error) => {
                     out.end = Err(error);
                     return out;

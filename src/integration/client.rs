@@ -1,3 +1,3 @@
 //! The connections to HTTP backends, under the name that integrations call them.
 
-pub use crate::http_client::{Address, ClientError, HttpClient, Origin, Trust, Upstream};
+pub use crate::http_client::{Address, ClientError, HttpClient, Kept, Origin, Trust, Upstream};

@@ -5,6 +5,8 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+pub use crate::base::header_lines::{is_hop_header, is_one_of};
+
 /// Changes the method of a REST API's request; a backend sees it only where it is mapped.
 pub const METHOD_OVERRIDE: &str = "x-http-method-override";
 
@@ -101,28 +103,6 @@ pub fn is_dropped_request_header(name: &str, backend: Backend) -> bool {
     ];
     is_one_of(&ALWAYS, name)
         || backend == Backend::HttpProxy && is_one_of(&["content-encoding", "via"], name)
-}
-
-/// Headers that a connection keeps to itself (RFC 9110, 7.6.1).
-pub fn is_hop_header(name: &str) -> bool {
-    const HOP: [&str; 9] = [
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    is_one_of(&HOP, name)
-}
-
-/// Whether a list has a header's name, in any letter case.
-pub fn is_one_of(list: &[impl AsRef<str>], name: &str) -> bool {
-    list.iter()
-        .any(|other| name.eq_ignore_ascii_case(other.as_ref()))
 }
 
 /// The headers that a message's `Connection` header names: they belong to that

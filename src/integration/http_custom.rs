@@ -8,6 +8,7 @@ use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 
 use super::bounded_body::{PAYLOAD_LIMIT, read_whole};
+use super::client::Kept;
 use super::header_rules::Backend;
 use super::http_proxy::rest::append_query;
 use super::http_proxy::{Connection, method_towards};
@@ -69,9 +70,10 @@ impl HttpCustom {
             .log
             .sending(&uri, headers.iter(), Some(&request.payload));
         exchange.watch.sending();
+        let body = RequestBody::Whole(request.payload);
         let answer = self
             .connection
-            .send(method, uri, headers, RequestBody::Whole(request.payload))
+            .send(method, uri, headers, body, Kept::All)
             .await?;
         let (parts, answered) = answer.into_parts();
         let body = read_whole(answered, PAYLOAD_LIMIT)

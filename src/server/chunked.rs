@@ -4,6 +4,8 @@
 //! space around the size, no bare CR or LF, no size that overflows, extensions and
 //! trailers within bounds. Both mean nothing here and are dropped.
 
+use crate::base::header_lines::is_token;
+
 /// How long one size line may be, extensions included.
 const LONGEST_SIZE_LINE: u32 = 1024;
 /// How much all extensions of one body may take.
@@ -119,15 +121,13 @@ impl ChunkedBody {
             (State::TrailerStart, b'\r') => Ok(State::EndLf),
             (State::TrailerStart, _) => {
                 self.trailers += 1;
-                if self.trailers > MOST_TRAILERS || !super::head::is_token(byte) {
+                if self.trailers > MOST_TRAILERS || !is_token(byte) {
                     return Err(MalformedChunk);
                 }
                 self.trailer(State::TrailerName)
             }
             (State::TrailerName, b':') => self.trailer(State::TrailerValue),
-            (State::TrailerName, _) if super::head::is_token(byte) => {
-                self.trailer(State::TrailerName)
-            }
+            (State::TrailerName, _) if is_token(byte) => self.trailer(State::TrailerName),
             (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
             (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => {
                 self.trailer(State::TrailerValue)

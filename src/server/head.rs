@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
 
 use super::authority;
-use crate::base::header_lines::{self, is_field_value};
+use crate::base::header_lines::{is_field_value, is_token};
 use crate::event::{HeaderList, Malformed};
 
 /// "Amazon API Gateway quotas": length of a Regional API's URL.
@@ -544,40 +544,25 @@ fn path_of(bytes: &[u8]) -> String {
     }
 }
 
-const TOKEN: u8 = 1;
-const TARGET: u8 = 2;
+/// What a target may have.
+static TARGET: [bool; 256] = target_bytes();
 
-/// What each byte may be part of.
-static CLASSES: [u8; 256] = classes();
-
-const fn classes() -> [u8; 256] {
-    let mut table = [0; 256];
+const fn target_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        let mut class = 0;
-        if header_lines::is_token(byte as u8) {
-            class |= TOKEN;
-        }
         // Visible ASCII without `#`. RFC 3986 also forbids `"<>\^`{|}` and the
         // backtick: nginx and browsers' servers take them, clients send them, and
         // they go on as they are, so nobody reads another path than we matched.
-        if byte > 0x20 && byte < 0x7f && byte != b'#' as usize {
-            class |= TARGET;
-        }
-        table[byte] = class;
+        table[byte] = byte > 0x20 && byte < 0x7f && byte != b'#' as usize;
         byte += 1;
     }
     table
 }
 
-/// Whether a header's name or a method may have this byte.
-pub(super) fn is_token(byte: u8) -> bool {
-    CLASSES[byte as usize] & TOKEN != 0
-}
-
 /// Whether a request's target may have this byte.
 pub(super) fn is_target(byte: u8) -> bool {
-    CLASSES[byte as usize] & TARGET != 0
+    TARGET[byte as usize]
 }
 
 #[cfg(test)]

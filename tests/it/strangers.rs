@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 use tollgate::definition::openapi as definition;
 use tollgate::http_client::decoder::{Decoded, Decoder};
-use tollgate::http_client::head::read_head;
+use tollgate::http_client::head::{Kept, read_head};
 use tollgate::language::jsonpath::Path;
 use tollgate::language::vtl::{Inputs, Overrides, Template};
 use tollgate::model::settings::Settings;
@@ -120,7 +120,7 @@ fn answered<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Option<String>, 
     for piece in pieces {
         buffer.extend_from_slice(piece);
         if decoder.is_none() {
-            match read_head(&mut buffer, &http::Method::GET) {
+            match read_head(&mut buffer, &http::Method::GET, Kept::EndToEnd) {
                 Ok(Some(read)) => {
                     decoder = Some(Decoder::new(read.framing));
                     head = Some(format!("{read:?}"));

@@ -122,6 +122,16 @@ pub struct KeySet {
 }
 
 impl KeySet {
+    /// The same keys, shared with an older set where it had them already.
+    pub fn sharing(mut self, older: &Self) -> Self {
+        for (kid, key) in &mut self.keys {
+            if let Some(known) = older.keys.get(kid).filter(|known| *known == key) {
+                *key = Arc::clone(known);
+            }
+        }
+        self
+    }
+
     /// Reads a key set. What cannot verify here is left out; the first of two
     /// keys of one name counts.
     ///

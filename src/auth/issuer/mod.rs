@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::bounded_cache::BoundedCache;
-use super::jwt::{JwtFault, UnverifiedToken};
+use super::jwt::{JwtFault, Registered, UnverifiedToken};
 use crate::event::caller::Claims;
 
 pub use fetch::Location;
@@ -73,6 +73,7 @@ struct Fetching {
 #[derive(Clone)]
 struct Verified {
     claims: Arc<Claims>,
+    registered: Arc<Registered>,
     kid: Arc<str>,
     key: Arc<Key>,
 }
@@ -128,13 +129,16 @@ impl Issuer {
     pub async fn verify(
         self: &Arc<Self>,
         token: &str,
-        check: impl Fn(&Claims) -> Result<(), JwtFault>,
+        check: impl Fn(&Claims, &Registered) -> Result<(), JwtFault>,
     ) -> Result<Arc<Claims>, JwtFault> {
         if let Some(verified) = self.verified.get(token) {
             let known = self.keys.load();
-            if known.set.get(&verified.kid) == Some(&verified.key) {
+            let published = known.set.get(&verified.kid);
+            if published.is_some_and(|key| Arc::ptr_eq(key, &verified.key) || *key == verified.key)
+            {
                 self.refresh_when_old(&known);
-                return check(&verified.claims).map(|()| verified.claims);
+                check(&verified.claims, &verified.registered)?;
+                return Ok(verified.claims);
             }
             self.verified.remove(token);
         }
@@ -145,7 +149,8 @@ impl Issuer {
             kid,
             claims,
         } = UnverifiedToken::parse(token)?;
-        let checked = check(&claims);
+        let registered = Registered::of(&claims, &self.name);
+        let checked = check(&claims, &registered);
         let known = self.keys.load_full();
         let key = match known.set.get(&kid) {
             Some(key) => {
@@ -168,6 +173,7 @@ impl Issuer {
         let claims = Arc::new(claims);
         let verified = Verified {
             claims: Arc::clone(&claims),
+            registered: registered.into(),
             kid: kid.into(),
             key,
         };
@@ -238,7 +244,7 @@ impl Issuer {
                 debug!(issuer, keys = set.len(), "read the issuer's keys");
                 fetching.pace.succeeded();
                 self.keys.store(Arc::new(Known {
-                    set,
+                    set: set.sharing(&self.keys.load().set),
                     read: Some(Instant::now()),
                 }));
             }

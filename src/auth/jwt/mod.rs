@@ -128,10 +128,10 @@ impl JwtAuthorizer {
             .ok_or(JwtFault::Missing)?;
         let token = bearer(&value);
         let now = exchange.received;
-        let check = |claims: &Claims| {
-            check_issuer(claims, self.issuer.name())?;
+        let check = |claims: &Claims, registered: &Registered| {
+            registered.check_issuer()?;
             self.check_audience(claims)?;
-            check_times(claims, now)
+            registered.check_times(now)
         };
         let claims = self.issuer.verify(token, check).await?;
         let scopes = match scopes {
@@ -150,17 +150,19 @@ impl JwtAuthorizer {
     /// `client_id` counts only where there is no `aud`.
     fn check_audience(&self, claims: &Claims) -> Result<(), JwtFault> {
         let wanted = |text: &str| self.audience.iter().any(|audience| audience == text);
-        let fits = match (claims.get("aud"), claims.get("client_id")) {
-            (Some(Json::String(one)), _) => wanted(one),
-            (Some(Json::Array(many)), _) => {
+        let fits = match claims.get("aud") {
+            Some(Json::String(one)) => wanted(one),
+            Some(Json::Array(many)) => {
                 if !many.iter().all(Json::is_string) {
                     return Err(JwtFault::Claim("aud"));
                 }
                 many.iter().filter_map(Json::as_str).any(wanted)
             }
-            (Some(_), _) => return Err(JwtFault::Claim("aud")),
-            (None, Some(Json::String(client))) => wanted(client),
-            (None, _) => false,
+            Some(_) => return Err(JwtFault::Claim("aud")),
+            None => claims
+                .get("client_id")
+                .and_then(Json::as_str)
+                .is_some_and(wanted),
         };
         if fits {
             Ok(())
@@ -175,39 +177,83 @@ pub(super) fn bearer(value: &str) -> &str {
     value.strip_prefix("Bearer ").unwrap_or(value)
 }
 
-/// Compares `iss` as text.
-pub(super) fn check_issuer(claims: &Claims, issuer: &str) -> Result<(), JwtFault> {
-    match claims.get("iss") {
-        Some(Json::String(own)) if own == issuer => Ok(()),
-        Some(Json::String(_)) => Err(JwtFault::Issuer),
-        _ => Err(JwtFault::Claim("iss")),
-    }
-}
-
 /// The last second of the year 9999. Beyond it a number is no date that an issuer
 /// means, and readers with whole numbers of 64 bits take it for another one.
 const LATEST: f64 = 253_402_300_799.0;
 
-/// `exp` must be there and after now; `nbf` and `iat`, where they are there, not after it.
-pub(super) fn check_times(claims: &Claims, now: Duration) -> Result<(), JwtFault> {
-    let now = now.as_secs_f64();
-    let time = |name: &'static str| match claims.get(name) {
-        None => Ok(None),
-        Some(Json::Number(number)) => match number.as_f64() {
-            Some(seconds) if (0.0..=LATEST).contains(&seconds) => Ok(Some(seconds)),
-            _ => Err(JwtFault::Claim(name)),
-        },
-        Some(_) => Err(JwtFault::Claim(name)),
-    };
-    let expires = time("exp")?.ok_or(JwtFault::Claim("exp"))?;
-    let (not_before, issued) = (time("nbf")?, time("iat")?);
-    if now >= expires {
-        return Err(JwtFault::Expired);
+/// What a token says of its issuer and its times, read once and judged at each use.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    issuer: Result<(), JwtFault>,
+    times: Result<Times, JwtFault>,
+}
+
+/// Seconds since 1970.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    expires: f64,
+    /// The later one of `nbf` and `iat`.
+    begins: f64,
+}
+
+impl Registered {
+    /// Of a token that `issuer` is to have issued.
+    pub fn of(claims: &Claims, issuer: &str) -> Self {
+        Self {
+            // Compared as text.
+            issuer: match claims.get("iss") {
+                Some(Json::String(own)) if own == issuer => Ok(()),
+                Some(Json::String(_)) => Err(JwtFault::Issuer),
+                _ => Err(JwtFault::Claim("iss")),
+            },
+            times: Times::of(claims),
+        }
     }
-    if not_before.is_some_and(|time| time > now) || issued.is_some_and(|time| time > now) {
-        return Err(JwtFault::NotYet);
+
+    /// Whether `iss` is the issuer's name.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or there is none.
+    pub fn check_issuer(&self) -> Result<(), JwtFault> {
+        self.issuer.clone()
     }
-    Ok(())
+
+    /// `exp` must be there and after now; `nbf` and `iat`, where they are there, not after it.
+    ///
+    /// # Errors
+    ///
+    /// The first that is not so, or is no time.
+    pub fn check_times(&self, now: Duration) -> Result<(), JwtFault> {
+        let Times { expires, begins } = self.times.clone()?;
+        let now = now.as_secs_f64();
+        if now >= expires {
+            return Err(JwtFault::Expired);
+        }
+        if begins > now {
+            return Err(JwtFault::NotYet);
+        }
+        Ok(())
+    }
+}
+
+impl Times {
+    fn of(claims: &Claims) -> Result<Self, JwtFault> {
+        let time = |name: &'static str| match claims.get(name) {
+            None => Ok(None),
+            Some(Json::Number(number)) => match number.as_f64() {
+                Some(seconds) if (0.0..=LATEST).contains(&seconds) => Ok(Some(seconds)),
+                _ => Err(JwtFault::Claim(name)),
+            },
+            Some(_) => Err(JwtFault::Claim(name)),
+        };
+        let expires = time("exp")?.ok_or(JwtFault::Claim("exp"))?;
+        let (not_before, issued) = (time("nbf")?, time("iat")?);
+        Ok(Self {
+            expires,
+            begins: not_before.unwrap_or(0.0).max(issued.unwrap_or(0.0)),
+        })
+    }
 }
 
 /// The scopes a token holds: `scope`, or `scp` where there is none; words, or a list of them.
@@ -242,7 +288,7 @@ mod tests {
     #[test]
     fn times_are_numbers_and_hold_to_the_second() {
         let now = Duration::from_secs(1000);
-        let check = |json| check_times(&claims(json), now);
+        let check = |json| Registered::of(&claims(json), "").check_times(now);
 
         assert_eq!(check(json!({"exp": 1001})), Ok(()));
         assert_eq!(check(json!({"exp": 1000.5})), Ok(()));

@@ -4,10 +4,9 @@
 //! HTTP APIs"; `Forwarded` and `Via` as backends behind HTTP APIs printed them.
 
 use ::http::Method;
-use ::http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-};
+use ::http::header::{CONNECTION, CONTENT_TYPE};
 
+use super::super::client::Kept;
 use super::super::header_rules::{connection_options, is_hop_header, is_one_of};
 use super::super::http_mapping::{RequestMapping, ResponseMapping};
 use super::super::uri::{AddedPath, UriTemplate, Value};
@@ -80,30 +79,16 @@ impl HttpProxy {
         mapped.put_headers(&mut headers)?;
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
         exchange.watch.sending();
-        let mut response = self.connection.send(method, uri, headers, body).await?;
+        let sending = self
+            .connection
+            .send(method, uri, headers, body, Kept::EndToEnd);
+        let response = sending.await?;
         exchange.watch.received(Some(response.status().as_u16()));
-        drop_hop_headers(response.headers_mut());
-        // Framing is made anew from the body.
-        response.headers_mut().remove(CONTENT_LENGTH);
         Ok(Answer {
             response: self.response_mapping.apply(exchange, response).await?,
             with_trace_id: false,
             streams: false,
         })
-    }
-}
-
-/// Takes the headers away that the backend's connection keeps to itself.
-fn drop_hop_headers(headers: &mut HeaderMap) {
-    let named = headers.get_all(CONNECTION).iter();
-    let options = connection_options(named.map(HeaderValue::as_bytes));
-    let dropped: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_hop_header(name.as_str()) || is_one_of(&options, name.as_str()))
-        .cloned()
-        .collect();
-    for name in dropped {
-        headers.remove(name);
     }
 }
 

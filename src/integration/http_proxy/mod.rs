@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use self::private::PrivateLink;
 use super::bounded_body::{BoundedBody, PAYLOAD_LIMIT};
-use super::client::{Address, ClientError, HttpClient, Trust, Upstream};
+use super::client::{Address, ClientError, HttpClient, Kept, Trust, Upstream};
 use super::lambda_stream::Timed;
 use super::{IntegrationError, RequestBody};
 use crate::base::body::BodyFault;
@@ -45,7 +45,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Sends a request and waits for the answer's head.
+    /// Sends a request and waits for the answer's head, with the headers that are to be kept.
     ///
     /// # Errors
     ///
@@ -57,6 +57,7 @@ impl Connection {
         address: Address,
         mut headers: HeaderLines,
         body: RequestBody,
+        kept: Kept,
     ) -> Result<Response<Body>, IntegrationError> {
         let body = match body {
             RequestBody::Whole(bytes) => Body::from(bytes),
@@ -71,7 +72,7 @@ impl Connection {
         let upstream = self.upstream(&address)?;
         let deadline = Instant::now() + self.timeout;
         // Pinned where it is: to move it into a timer's future would copy all of its room.
-        let sent = pin!(upstream.send(&method, &address.target, &headers, body));
+        let sent = pin!(upstream.send(&method, &address.target, &headers, body, kept));
         let answer = match tokio::time::timeout_at(deadline, sent).await {
             Err(_) => return Err(IntegrationError::Timeout(self.timeout)),
             Ok(Err(error)) => return Err(own_fault(error)),

@@ -10,6 +10,7 @@ use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use ::http::{Method, Response};
 
 use super::super::bounded_body::{BoundError, PAYLOAD_LIMIT, read_whole};
+use super::super::client::Kept;
 use super::super::content_handling::{convert_request, convert_response, passes};
 use super::super::header_rules::{
     Backend, METHOD_OVERRIDE, add_response_header, connection_options, is_dropped_request_header,
@@ -87,7 +88,8 @@ impl HttpProxy {
         };
         let sent = exchange.log.sending(&uri, headers.iter(), shown);
         exchange.watch.sending();
-        let answer = self.connection.send(method, uri, headers, body).await?;
+        let sending = self.connection.send(method, uri, headers, body, Kept::All);
+        let answer = sending.await?;
         exchange.watch.received(Some(answer.status().as_u16()));
         exchange
             .log

@@ -125,8 +125,8 @@ pub(super) fn head(turn: &mut Turn, head: &Parts, body: &Body, out: &mut Vec<u8>
     match length {
         Some(length) => {
             out.extend_from_slice(b"content-length: ");
-            // Writing to a `Vec` cannot fail.
-            let _ = write!(out, "{length}\r\n");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
         None if framing == Ends::Chunked => {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n")
