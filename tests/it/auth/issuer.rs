@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256};
+use aws_lc_rs::signature::{
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
+    RSA_PSS_SHA384, RSA_PSS_SHA512,
+};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use num_bigint::BigUint;
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -59,8 +63,11 @@ impl Key {
 
     pub(crate) fn sign(&self, message: &str, algorithm: &str) -> Vec<u8> {
         let encoding: &dyn aws_lc_rs::signature::RsaEncoding = match algorithm {
+            "RS384" => &RSA_PKCS1_SHA384,
             "RS512" => &RSA_PKCS1_SHA512,
             "PS256" => &RSA_PSS_SHA256,
+            "PS384" => &RSA_PSS_SHA384,
+            "PS512" => &RSA_PSS_SHA512,
             _ => &RSA_PKCS1_SHA256,
         };
         let mut signature = vec![0; self.pair.public_modulus_len()];
@@ -73,6 +80,23 @@ impl Key {
             )
             .unwrap();
         signature
+    }
+
+    /// The public key as PKCS #8 has it around PKCS #1.
+    pub(crate) fn spki(&self) -> Vec<u8> {
+        let der =
+            AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(self.pair.public_key())
+                .unwrap();
+        der.as_ref().to_vec()
+    }
+
+    /// Modulus, public and private exponent.
+    pub(crate) fn numbers(&self) -> [BigUint; 3] {
+        let document = AsDer::<Pkcs8V1Der<'_>>::as_der(&self.pair).unwrap();
+        // PrivateKeyInfo: version, algorithm, and in an OCTET STRING the RSAPrivateKey.
+        let info = der_parts(&der_parts(document.as_ref())[0]);
+        let numbers = der_parts(&der_parts(&info[2])[0]);
+        [1, 2, 3].map(|at| BigUint::from_bytes_be(&numbers[at]))
     }
 
     /// A token with any header and claims, signed as its `alg` says.
@@ -89,6 +113,27 @@ impl Key {
         let signature = self.sign(&message, &algorithm);
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
+}
+
+/// The contents of DER values that stand one after the other.
+fn der_parts(mut der: &[u8]) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    while let [_, length, rest @ ..] = der {
+        let (length, rest) = match length {
+            0..=0x7f => (usize::from(*length), rest),
+            long => {
+                let (bytes, rest) = rest.split_at(usize::from(long & 0x7f));
+                let length = bytes
+                    .iter()
+                    .fold(0, |length, byte| length << 8 | usize::from(*byte));
+                (length, rest)
+            }
+        };
+        let (content, rest) = rest.split_at(length);
+        parts.push(content.to_vec());
+        der = rest;
+    }
+    parts
 }
 
 pub(crate) fn b64(text: impl AsRef<[u8]>) -> String {

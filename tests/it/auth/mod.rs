@@ -2,6 +2,7 @@
 //! authorizers and what is kept of them, signatures, policies.
 
 mod authorizers;
+mod forgeries;
 mod issuer;
 mod signatures;
 mod tokens;

@@ -10,15 +10,15 @@ use tollgate::server::Running;
 use super::issuer::{Issuer, Key, Mood, b64, now};
 use super::{Answer, echo, echo_http, get, send, serve};
 
-struct Stage {
-    key: Key,
-    stranger: Key,
-    issuer: Issuer,
-    http: Running,
-    rest: Running,
+pub(super) struct Stage {
+    pub(super) key: Key,
+    pub(super) stranger: Key,
+    pub(super) issuer: Issuer,
+    pub(super) http: Running,
+    pub(super) rest: Running,
 }
 
-fn http_api(issuer: &str) -> Json {
+pub(super) fn http_api(issuer: &str) -> Json {
     json!({
         "openapi": "3.0.1", "info": {"title": "t", "version": "1"},
         "paths": {
@@ -34,7 +34,7 @@ fn http_api(issuer: &str) -> Json {
 
 const POOL: &str = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_example";
 
-async fn rest_api(issuer: &str) -> Running {
+pub(super) async fn rest_api(issuer: &str) -> Running {
     let document = json!({
         "openapi": "3.0.1", "info": {"title": "t", "version": "1"},
         "paths": {
@@ -62,7 +62,7 @@ async fn rest_api(issuer: &str) -> Running {
 }
 
 impl Stage {
-    async fn set() -> Self {
+    pub(super) async fn set() -> Self {
         let key = Key::generate();
         let issuer = Issuer::start(vec![key.jwk("k1")]).await;
         let http = serve(&http_api(&issuer.url)).await;
@@ -77,7 +77,7 @@ impl Stage {
     }
 
     /// Claims that both APIs take, but for what is changed; null takes a claim away.
-    fn claims(&self, change: Json) -> Json {
+    pub(super) fn claims(&self, change: Json) -> Json {
         let mut claims = json!({
             "iss": self.issuer.url, "sub": "alice", "aud": "client-1", "token_use": "id",
             "iat": now() - 10, "exp": now() + 3600,
@@ -92,7 +92,7 @@ impl Stage {
         claims
     }
 
-    fn good(&self) -> String {
+    pub(super) fn good(&self) -> String {
         self.key.token(&header(json!({})), &self.claims(json!({})))
     }
 
@@ -109,7 +109,7 @@ impl Stage {
     }
 }
 
-fn header(change: Json) -> Json {
+pub(super) fn header(change: Json) -> Json {
     let mut header = json!({"alg": "RS256", "kid": "k1"});
     for (name, value) in change.as_object().unwrap() {
         if value.is_null() {
@@ -811,7 +811,7 @@ async fn a_slow_issuer_holds_up_no_token_whose_key_is_known() {
     assert_eq!(waits.await.unwrap(), 401);
 }
 
-async fn status(stage: &Stage, token: &str) -> u16 {
+pub(super) async fn status(stage: &Stage, token: &str) -> u16 {
     let Answer { status, .. } = get(&stage.http, "/plain", token).await;
     status
 }
