@@ -159,10 +159,44 @@ pub(crate) enum Mood {
     Slow,
     Redirects,
     Huge,
+    /// It announces more than it sends.
+    Truncated,
+    /// What it sends is no JSON.
+    Garbage,
+    /// It sends half of the JSON, and says that this is all.
+    Half,
+    /// It sends nothing, and says so.
+    Empty,
+    /// It says that nothing has changed.
+    NotModified,
+    /// A byte now and then, and never the last one.
+    Drips,
+    /// Its JSON is no key set.
+    NoSet,
     /// Its discovery document is another issuer's.
     Impostor,
     /// Its discovery document does not say whose it is.
     Nameless,
+    /// Its discovery document says that the keys are there.
+    KeysAt(&'static str),
+}
+
+impl Mood {
+    /// All in which no keys are to be had.
+    pub(crate) const DOWN: [Self; 12] = [
+        Self::Error,
+        Self::HangsUp,
+        Self::Slow,
+        Self::Redirects,
+        Self::Huge,
+        Self::Truncated,
+        Self::Garbage,
+        Self::Half,
+        Self::Empty,
+        Self::NotModified,
+        Self::Drips,
+        Self::NoSet,
+    ];
 }
 
 pub(crate) struct Issuer {
@@ -216,14 +250,42 @@ impl Issuer {
                             Mood::Nameless => {
                                 document.as_object_mut().unwrap().remove("issuer");
                             }
+                            Mood::KeysAt(place) => document["jwks_uri"] = json!(place),
                             _ => {}
                         }
                         document.to_string()
                     };
                     let (status, extra, body) = match mood {
-                        Mood::Fine | Mood::Impostor | Mood::Nameless => {
+                        Mood::Fine | Mood::Impostor | Mood::Nameless | Mood::KeysAt(_) => {
                             ("200 OK", String::new(), body)
                         }
+                        Mood::Truncated => {
+                            let head = format!(
+                                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+                                body.len() + 9
+                            );
+                            let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+                            return;
+                        }
+                        Mood::Garbage => ("200 OK", String::new(), format!("<html>{body}")),
+                        Mood::Half => ("200 OK", String::new(), body[..body.len() / 2].to_owned()),
+                        Mood::Empty => ("200 OK", String::new(), String::new()),
+                        Mood::NotModified => ("304 Not Modified", String::new(), String::new()),
+                        Mood::Drips => {
+                            let head = "HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n";
+                            let mut bytes = head.bytes().chain(body.bytes());
+                            while let Some(byte) = bytes.next()
+                                && stream.write_all(&[byte]).await.is_ok()
+                            {
+                                tokio::time::sleep(Duration::from_millis(10)).await;
+                            }
+                            return;
+                        }
+                        Mood::NoSet => (
+                            "200 OK",
+                            String::new(),
+                            json!({"keys": {"k1": body}}).to_string(),
+                        ),
                         Mood::Error => ("500 Oops", String::new(), body),
                         Mood::HangsUp => return,
                         Mood::Slow => {

@@ -1,7 +1,7 @@
 //! Tokens: every forged one is refused, by HTTP and REST APIs alike; keys come,
 //! rotate and stay.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::{digest, hmac};
 use serde_json::{Value as Json, json};
@@ -11,12 +11,15 @@ use super::issuer::{Issuer, Key, Mood, b64, now};
 use super::{Answer, echo, echo_http, get, send, serve};
 
 pub(super) struct Stage {
-    pub(super) key: Key,
-    pub(super) stranger: Key,
+    pub(super) key: &'static Key,
+    pub(super) stranger: &'static Key,
     pub(super) issuer: Issuer,
     pub(super) http: Running,
     pub(super) rest: Running,
 }
+
+/// Keys take their time to make: all stages of a test have the same two.
+static KEYS: LazyLock<[Key; 2]> = LazyLock::new(|| [Key::generate(), Key::generate()]);
 
 pub(super) fn http_api(issuer: &str) -> Json {
     json!({
@@ -63,13 +66,13 @@ pub(super) async fn rest_api(issuer: &str) -> Running {
 
 impl Stage {
     pub(super) async fn set() -> Self {
-        let key = Key::generate();
+        let [key, stranger] = &*KEYS;
         let issuer = Issuer::start(vec![key.jwk("k1")]).await;
         let http = serve(&http_api(&issuer.url)).await;
         let rest = rest_api(&issuer.url).await;
         Self {
             key,
-            stranger: Key::generate(),
+            stranger,
             issuer,
             http,
             rest,
@@ -902,16 +905,9 @@ async fn many_first_requests_make_one_fetch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_is_down_leaves_its_known_keys() {
-    let stage = Stage::set().await;
-    assert_eq!(status(&stage, &stage.good()).await, 200);
-
-    for mood in [
-        Mood::Error,
-        Mood::HangsUp,
-        Mood::Slow,
-        Mood::Redirects,
-        Mood::Huge,
-    ] {
+    for mood in Mood::DOWN {
+        let stage = Stage::set().await;
+        assert_eq!(status(&stage, &stage.good()).await, 200);
         stage.issuer.mood(mood);
         let fresh = stage.key.token(
             &header(json!({})),
@@ -923,6 +919,64 @@ async fn an_issuer_that_is_down_leaves_its_known_keys() {
             .token(&header(json!({"kid": "x"})), &stage.claims(json!({})));
         assert_eq!(status(&stage, &unknown).await, 401, "{mood:?}");
         assert_eq!(status(&stage, &fresh).await, 200, "{mood:?}");
+        // No key of a stranger's comes in while one cannot look.
+        let forged = stage
+            .stranger
+            .token(&header(json!({})), &stage.claims(json!({})));
+        assert_eq!(status(&stage, &forged).await, 401, "{mood:?}");
+        assert!(stage.issuer.fetches() > 1, "{mood:?} was not met");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_keys_nobody_passes_however_often_he_asks() {
+    for mood in Mood::DOWN {
+        let stage = Stage::set().await;
+        stage.issuer.mood(mood);
+
+        for gateway in [&stage.http, &stage.rest] {
+            for token in [
+                stage.good(),
+                stage.good(),
+                stage
+                    .stranger
+                    .token(&header(json!({})), &stage.claims(json!({}))),
+            ] {
+                let answer = get(gateway, "/plain", &token).await;
+                assert_eq!(answer.status, 401, "{mood:?}");
+                assert_eq!(answer.body, r#"{"message":"Unauthorized"}"#, "{mood:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_read_from_web_addresses_alone() {
+    for place in [
+        "file:///etc/hostname",
+        "/jwks.json",
+        "jwks.json",
+        "//127.0.0.1/jwks.json",
+        "",
+        "data:application/json,{}",
+        "ftp://127.0.0.1/jwks.json",
+        "gopher://127.0.0.1/",
+        "unix:/tmp/socket",
+        "javascript:1",
+        "http:",
+        "http://",
+        "http:///jwks.json",
+        " http://127.0.0.1/",
+        "http://[::1",
+        "http://127.0.0.1:99999/",
+    ] {
+        let stage = Stage::set().await;
+        stage.issuer.mood(Mood::KeysAt(place));
+
+        assert_eq!(status(&stage, &stage.good()).await, 401, "{place}");
+        assert_eq!(stage.issuer.fetches(), 0, "{place}");
+        // Told elsewhere, the pool's own address is read as ever.
+        assert_eq!(get(&stage.rest, "/plain", &stage.good()).await.status, 200);
     }
 }
 
