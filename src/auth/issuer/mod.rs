@@ -249,10 +249,8 @@ impl Issuer {
             Err(why) => {
                 warn!(issuer, "the issuer's keys cannot be read: {why}");
                 fetching.pace.failed(Instant::now());
-                if self.location == Location::Discovery {
-                    // They may have moved.
-                    fetching.key_set_url = None;
-                }
+                // They may have moved.
+                fetching.discovered = None;
             }
         }
         fetching

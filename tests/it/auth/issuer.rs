@@ -204,6 +204,7 @@ pub(crate) struct Issuer {
     keys: Arc<Mutex<Vec<Json>>>,
     mood: Arc<Mutex<Mood>>,
     fetches: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Issuer {
@@ -215,7 +216,9 @@ impl Issuer {
             keys: Arc::new(Mutex::new(keys)),
             mood: Arc::new(Mutex::new(Mood::Fine)),
             fetches: Arc::new(AtomicUsize::new(0)),
+            requests: Arc::new(AtomicUsize::new(0)),
         };
+        let requests = Arc::clone(&issuer.requests);
         let (keys, mood, fetches) = (
             Arc::clone(&issuer.keys),
             Arc::clone(&issuer.mood),
@@ -225,6 +228,7 @@ impl Issuer {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (keys, mood) = (Arc::clone(&keys), Arc::clone(&mood));
                 let (fetches, url) = (Arc::clone(&fetches), url.clone());
+                let requests = Arc::clone(&requests);
                 tokio::spawn(async move {
                     let mut read = Vec::new();
                     let mut chunk = [0; 1024];
@@ -237,6 +241,7 @@ impl Issuer {
                     let head = String::from_utf8_lossy(&read).into_owned();
                     let mood = *mood.lock().unwrap();
                     let is_keys = head.contains("jwks");
+                    requests.fetch_add(1, Ordering::SeqCst);
                     if is_keys {
                         fetches.fetch_add(1, Ordering::SeqCst);
                     }
@@ -319,6 +324,11 @@ impl Issuer {
 
     pub(crate) fn mood(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
+    }
+
+    /// How often anything was asked for.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     /// How often the key set was asked for.

@@ -859,6 +859,127 @@ async fn keys_rotate() {
     assert_eq!(status(&stage, &old).await, 401);
 }
 
+/// Lets the time of the gateway's runtime pass.
+async fn minutes_pass(minutes: u64) {
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(minutes * 60)).await;
+    tokio::time::resume();
+}
+
+/// Waits until a token that passed no longer does.
+async fn is_shut_out(gateway: &Running, token: &str) {
+    let patience = std::time::Duration::from_secs(20);
+    let shut = async {
+        while get(gateway, "/plain", token).await.status != 401 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(patience, shut)
+        .await
+        .expect("a withdrawn key is forgotten with the next reading");
+}
+
+/// On one thread, so that the gateway's time is the test's.
+#[tokio::test]
+async fn a_withdrawn_key_is_forgotten_in_the_background_with_its_verified_tokens() {
+    let stage = Stage::set().await;
+    let good = stage.good();
+    let fresh = |jti: &str| {
+        let claims = stage.claims(json!({ "jti": jti }));
+        stage.key.token(&header(json!({})), &claims)
+    };
+    for gateway in [&stage.http, &stage.rest] {
+        assert_eq!(get(gateway, "/plain", &good).await.status, 200);
+    }
+    stage.issuer.publish(vec![stage.stranger.jwk("k2")]);
+
+    // Nothing has been read since.
+    minutes_pass(9).await;
+    for gateway in [&stage.http, &stage.rest] {
+        assert_eq!(get(gateway, "/plain", &good).await.status, 200);
+        assert_eq!(get(gateway, "/plain", &fresh("1")).await.status, 200);
+    }
+    assert_eq!(stage.issuer.fetches(), 2);
+    minutes_pass(2).await;
+    for gateway in [&stage.http, &stage.rest] {
+        is_shut_out(gateway, &good).await;
+        assert_eq!(get(gateway, "/plain", &fresh("2")).await.status, 401);
+        let claims = stage.claims(json!({}));
+        let new = stage.stranger.token(&header(json!({"kid": "k2"})), &claims);
+        assert_eq!(get(gateway, "/plain", &new).await.status, 200);
+    }
+
+    // A set without keys is one, too.
+    stage.issuer.publish(Vec::new());
+    minutes_pass(11).await;
+    for gateway in [&stage.http, &stage.rest] {
+        let claims = stage.claims(json!({}));
+        let new = stage.stranger.token(&header(json!({"kid": "k2"})), &claims);
+        is_shut_out(gateway, &new).await;
+    }
+}
+
+#[tokio::test]
+async fn known_keys_outlast_an_outage_and_go_when_it_is_over() {
+    let stage = Stage::set().await;
+    let good = stage.good();
+    assert_eq!(status(&stage, &good).await, 200);
+    stage.issuer.publish(vec![stage.stranger.jwk("k2")]);
+
+    for mood in [
+        Mood::Error,
+        Mood::HangsUp,
+        Mood::Garbage,
+        Mood::Half,
+        Mood::NoSet,
+    ] {
+        stage.issuer.mood(mood);
+        let before = stage.issuer.requests();
+        minutes_pass(60).await;
+        for _ in 0..1000 {
+            assert_eq!(status(&stage, &good).await, 200, "{mood:?}");
+            if stage.issuer.requests() > before {
+                break;
+            }
+        }
+        assert!(stage.issuer.requests() > before, "{mood:?}: nobody looked");
+        assert_eq!(status(&stage, &good).await, 200, "{mood:?}");
+    }
+    stage.issuer.mood(Mood::Fine);
+    minutes_pass(11).await;
+    is_shut_out(&stage.http, &good).await;
+}
+
+#[tokio::test]
+async fn an_issuer_moves_its_keys() {
+    let stage = Stage::set().await;
+    let moved = Issuer::start(vec![stage.stranger.jwk("k2")]).await;
+    let good = stage.good();
+    assert_eq!(status(&stage, &good).await, 200);
+
+    // The old ones stay where they were, but that is no longer the issuer's word.
+    let place = Box::leak(format!("{}/jwks.json", moved.url).into_boxed_str());
+    stage.issuer.mood(Mood::KeysAt(place));
+    minutes_pass(11).await;
+    is_shut_out(&stage.http, &good).await;
+    let new = stage
+        .stranger
+        .token(&header(json!({"kid": "k2"})), &stage.claims(json!({})));
+    assert_eq!(status(&stage, &new).await, 200);
+
+    // When it cannot be asked where they are, they are read where they were.
+    stage.issuer.mood(Mood::Error);
+    let before = moved.fetches();
+    minutes_pass(11).await;
+    for _ in 0..1000 {
+        assert_eq!(status(&stage, &new).await, 200);
+        if moved.fetches() > before {
+            return;
+        }
+    }
+    panic!("nobody looked");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_invented_key_names_makes_a_few_fetches() {
     let stage = Arc::new(Stage::set().await);
