@@ -204,14 +204,26 @@ impl UserPool {
         name: &str,
         password: &str,
     ) -> Result<User, PoolFault> {
-        let user = self.find(name).ok_or_else(|| unknown(client))?;
+        let Some(user) = self.find(name) else {
+            if client.prevent_user_existence_errors {
+                // Nobody is told by the lockout, or by how long it takes, that he is not there.
+                self.kept.made_up.allow(name, self.now())?;
+                let _ = self.pretended(name);
+                self.kept.made_up.failed(name, self.now());
+            }
+            return Err(unknown(client));
+        };
         if !user.enabled {
             return Err(PoolFault::not_authorized("User is disabled."));
         }
+        let attempts = &self.kept.attempts;
+        attempts.allow(&user.username, self.now())?;
         let verifier = user.verifier();
         if !verifier.fits(self.short_id(), &user.username, password) {
+            attempts.failed(&user.username, self.now());
             return Err(PoolFault::wrong_password());
         }
+        attempts.succeeded(&user.username);
         Ok(user)
     }
 
@@ -466,9 +478,16 @@ impl UserPool {
         });
         // The verifier is the user's still, and not one that was pretended.
         let user = found.filter(|user| user.username == username && user.verifier() == verifier);
+        let attempts = match &user {
+            Some(_) => &self.kept.attempts,
+            None => &self.kept.made_up,
+        };
+        attempts.allow(username, now)?;
         let Some(user) = user.filter(|_| proven) else {
+            attempts.failed(username, now);
             return Err(wrong());
         };
+        attempts.succeeded(username);
         if !user.enabled {
             return Err(PoolFault::not_authorized("User is disabled."));
         }
