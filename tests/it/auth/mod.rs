@@ -5,6 +5,7 @@ mod authorizers;
 mod forgeries;
 mod issuer;
 mod signatures;
+mod signed_wrongly;
 mod tokens;
 mod vectors;
 

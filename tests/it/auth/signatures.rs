@@ -15,11 +15,11 @@ use tollgate::server::Running;
 
 use super::{Answer, echo, echo_http, send};
 
-const NOW: u64 = 1_800_000_000;
-const KEY: &str = "AKIDEXAMPLE";
-const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+pub(super) const NOW: u64 = 1_800_000_000;
+pub(super) const KEY: &str = "AKIDEXAMPLE";
+pub(super) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-async fn serve(rest: bool, policy: serde_json::Value) -> Running {
+pub(super) async fn serve(rest: bool, policy: serde_json::Value) -> Running {
     let integration = if rest { echo() } else { echo_http() };
     let operation = json!({
         "x-amazon-apigateway-any-method": {"security": [{"sigv4": []}], "x-amazon-apigateway-integration": integration},
@@ -184,7 +184,7 @@ async fn send_owned(
     send(gateway, method, target, &headers, body).await
 }
 
-fn error_type(answer: &Answer) -> &str {
+pub(super) fn error_type(answer: &Answer) -> &str {
     answer.header("x-amzn-errortype").unwrap_or_default()
 }
 
