@@ -4,6 +4,7 @@
 mod authorizers;
 mod forgeries;
 mod issuer;
+mod policies;
 mod signatures;
 mod signed_wrongly;
 mod tokens;
