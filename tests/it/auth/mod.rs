@@ -7,6 +7,7 @@ mod issuer;
 mod policies;
 mod signatures;
 mod signed_wrongly;
+mod together;
 mod tokens;
 mod vectors;
 

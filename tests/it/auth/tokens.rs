@@ -35,7 +35,8 @@ pub(super) fn http_api(issuer: &str) -> Json {
     })
 }
 
-const POOL: &str = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_example";
+pub(super) const POOL: &str =
+    "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_example";
 
 pub(super) async fn rest_api(issuer: &str) -> Running {
     let document = json!({
