@@ -99,6 +99,12 @@ impl User {
         }
     }
 
+    /// Whether an address was shown to be his.
+    pub(super) fn has_verified(&self, attribute: &str) -> bool {
+        let verified = self.attributes.get(&format!("{attribute}_verified"));
+        verified.is_some_and(|text| text == "true")
+    }
+
     pub(super) fn set_verifier(&mut self, verifier: Verifier) {
         self.salt = verifier.salt;
         self.verifier = verifier.value;

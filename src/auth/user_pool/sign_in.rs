@@ -106,17 +106,22 @@ impl UserPool {
             if let Some(user) = state.users.get(name) {
                 return Some(user.clone());
             }
-            let addresses = settings.username_attributes.iter();
-            let aliases = addresses.chain(&settings.alias_attributes);
-            let mut found = aliases.filter_map(|attribute| {
+            let by = |attribute: &String, verified: bool| {
                 let named = |user: &&User| {
-                    user.attributes
-                        .get(attribute)
-                        .is_some_and(|own| own == name)
+                    let own = user.attributes.get(attribute);
+                    own.is_some_and(|own| own == name)
+                        && (!verified || user.has_verified(attribute))
                 };
                 state.users.values().find(named).cloned()
-            });
-            found
+            };
+            let addresses = settings.username_attributes.iter();
+            // "Customizing sign-in attributes": an address is an alias once it is verified, or
+            // whoever writes down somebody else's would be taken for him.
+            let aliases = settings.alias_attributes.iter();
+            addresses
+                .map(|attribute| by(attribute, false))
+                .chain(aliases.map(|attribute| by(attribute, attribute != "preferred_username")))
+                .flatten()
                 .next()
                 .or_else(|| state.users.values().find(|user| user.sub == name).cloned())
         })

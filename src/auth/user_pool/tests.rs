@@ -20,6 +20,10 @@ struct Stage {
 
 impl Stage {
     fn set() -> Self {
+        Self::with(UserPoolSettings::default())
+    }
+
+    fn with(settings: UserPoolSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = HandClock::at(Duration::from_secs(1_800_000_000));
         let client = |id: &str| UserPoolClient {
@@ -39,10 +43,10 @@ impl Stage {
                 username: "alice".to_owned(),
                 password: Some(PASSWORD.to_owned()),
                 groups: Vec::new(),
-                attributes: std::collections::BTreeMap::new(),
+                attributes: [("email".to_owned(), "alice@example.com".to_owned())].into(),
                 temporary: false,
             }],
-            ..UserPoolSettings::default()
+            ..settings
         };
         let wanted = Wanted {
             id: "us-east-1_Example1".to_owned(),
@@ -335,6 +339,96 @@ fn a_refresh_token_is_its_clients_for_its_time() {
     let token = stage.signed_in().refresh.unwrap();
     stage.pool.delete_user("alice").unwrap();
     assert_eq!(words(&web, &token), "Invalid Refresh Token");
+}
+
+#[test]
+fn somebody_elses_address_is_no_name_of_ones_own() {
+    let stage = Stage::with(UserPoolSettings {
+        alias_attributes: vec!["email".to_owned(), "preferred_username".to_owned()],
+        ..UserPoolSettings::default()
+    });
+    assert_eq!(stage.password("web", "alice@example.com", PASSWORD), None);
+
+    // His name comes before hers in every list.
+    let mallory = NewUser {
+        name: "aaron".to_owned(),
+        attributes: vec![("email".to_owned(), "alice@example.com".to_owned())],
+    };
+    stage.pool.sign_up(&mallory, "Mallory-0ne").unwrap();
+    assert_eq!(
+        stage.pool.user("alice@example.com").unwrap().username,
+        "alice"
+    );
+    assert_eq!(stage.password("web", "alice@example.com", PASSWORD), None);
+    // Nor does he get it with the code, should he see that.
+    let code = stage.pool.user("aaron").unwrap().code.unwrap().digits;
+    let refused = stage
+        .pool
+        .confirm_sign_up("aaron", Some(&code))
+        .unwrap_err();
+    assert_eq!(refused.kind, "AliasExistsException");
+    stage.pool.confirm_sign_up("aaron", None).unwrap();
+    let told = [("email".to_owned(), "alice@example.com".to_owned())];
+    let refused = stage
+        .pool
+        .set_attributes("aaron", &told, false)
+        .unwrap_err();
+    assert_eq!(refused.kind, "AliasExistsException");
+    assert_eq!(stage.password("web", "alice@example.com", PASSWORD), None);
+    let told = [("preferred_username".to_owned(), "ally".to_owned())];
+    stage.pool.set_attributes("alice", &told, false).unwrap();
+    for taken in ["ally", "alice", "alice@example.com"] {
+        let new = NewUser {
+            name: "abel".to_owned(),
+            attributes: vec![("preferred_username".to_owned(), taken.to_owned())],
+        };
+        let refused = stage.pool.sign_up(&new, "Mallory-0ne").unwrap_err();
+        assert_eq!(refused.kind, "AliasExistsException", "{taken}");
+    }
+    assert_eq!(stage.password("web", "ally", PASSWORD), None);
+    // Nobody writes down that an address was verified.
+    for name in ["email_verified", "phone_number_verified"] {
+        let told = [(name.to_owned(), "true".to_owned())];
+        let refused = stage
+            .pool
+            .set_attributes("aaron", &told, false)
+            .unwrap_err();
+        assert_eq!(refused.kind, "NotAuthorizedException", "{name}");
+    }
+}
+
+#[test]
+fn attributes_are_no_claims_of_the_pools() {
+    let stage = Stage::set();
+    for name in [
+        "sub",
+        "iss",
+        "aud",
+        "exp",
+        "token_use",
+        "cognito:groups",
+        "cognito:username",
+        "scope",
+        "client_id",
+        "custom",
+        "Email",
+    ] {
+        let told = [(name.to_owned(), "x".to_owned())];
+        let refused = stage
+            .pool
+            .set_attributes("alice", &told, false)
+            .unwrap_err();
+        assert_eq!(refused.kind, "InvalidParameterException", "{name}");
+        let new = NewUser {
+            name: "bob".to_owned(),
+            attributes: told.to_vec(),
+        };
+        assert_eq!(
+            stage.pool.sign_up(&new, "Wonder-1and").unwrap_err().kind,
+            "InvalidParameterException",
+            "{name}"
+        );
+    }
 }
 
 #[test]
