@@ -101,7 +101,7 @@ async fn algorithms() {
         let head = header(json!({ "alg": alg })).to_string();
         forged.add(
             format!("alg {alg:?}, right signature"),
-            signed(&stage.key, &head, claims.to_string()),
+            signed(stage.key, &head, claims.to_string()),
             words,
         );
         for rubbish in [String::new(), "AA".to_owned(), good_signature.clone()] {
@@ -126,7 +126,7 @@ async fn algorithms() {
         "\"\\u0000\"",
     ] {
         let head = format!(r#"{{"alg":{alg},"kid":"k1"}}"#);
-        forged.add(&head, signed(&stage.key, &head, claims.to_string()), METHOD);
+        forged.add(&head, signed(stage.key, &head, claims.to_string()), METHOD);
     }
     for head in [
         r#"{"kid":"k1"}"#,
@@ -137,7 +137,7 @@ async fn algorithms() {
         r#"{"header":{"alg":"RS256"},"kid":"k1"}"#,
         "{}",
     ] {
-        forged.add(head, signed(&stage.key, head, claims.to_string()), METHOD);
+        forged.add(head, signed(stage.key, head, claims.to_string()), METHOD);
     }
 
     // Another algorithm of RSA than the key's: with its own signature, and with the pinned one's.
@@ -146,7 +146,7 @@ async fn algorithms() {
         forged.add(alg, stage.key.token(&head, &claims), SIGNATURE);
         forged.add(
             format!("{alg}, signed by RS256"),
-            signed(&stage.key, head.to_string(), claims.to_string()),
+            signed(stage.key, head.to_string(), claims.to_string()),
             SIGNATURE,
         );
         // And the other way round: the header tells RS256.
@@ -369,7 +369,7 @@ async fn curves() {
         let head = header(json!({"kid": curve.name})).to_string();
         forged.add(
             "RS256 of a curve's key",
-            signed(&stage.key, head, &claims),
+            signed(stage.key, head, &claims),
             KID,
         );
     }

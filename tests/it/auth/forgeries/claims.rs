@@ -49,7 +49,7 @@ async fn claims_that_do_not_hold() {
             let claims = format!("{},\"{name}\":{text}}}", &claims[..claims.len() - 1]);
             forged.add(
                 format!("{name} {text}"),
-                signed(&stage.key, PLAIN, claims),
+                signed(stage.key, PLAIN, claims),
                 CLAIMS,
             );
         }
@@ -66,7 +66,7 @@ async fn claims_that_do_not_hold() {
             let claims = format!("{},\"{name}\":{text}}}", &claims[..claims.len() - 1]);
             forged.add(
                 format!("{name} {text}"),
-                signed(&stage.key, PLAIN, claims),
+                signed(stage.key, PLAIN, claims),
                 MALFORMED,
             );
         }

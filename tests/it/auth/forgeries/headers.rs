@@ -83,14 +83,14 @@ async fn names_of_keys_and_keys_in_headers() {
         "\"\"",
     ] {
         let head = format!(r#"{{"alg":"RS256","kid":{kid}}}"#);
-        forged.add(&head, signed(&stage.key, &head, claims.to_string()), KID);
+        forged.add(&head, signed(stage.key, &head, claims.to_string()), KID);
     }
     for head in [
         r#"{"alg":"RS256"}"#,
         r#"{"alg":"RS256","Kid":"k1"}"#,
         r#"{"alg":"RS256","key_id":"k1"}"#,
     ] {
-        forged.add(head, signed(&stage.key, head, claims.to_string()), KID);
+        forged.add(head, signed(stage.key, head, claims.to_string()), KID);
     }
 
     let jwk = stage.stranger.jwk("k1");
