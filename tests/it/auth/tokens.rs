@@ -2,9 +2,12 @@
 //! rotate and stay.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
 use serde_json::{Value as Json, json};
+use tollgate::base::Clock;
+use tollgate::base::clock::HandClock;
 use tollgate::server::Running;
 
 use super::issuer::{Issuer, Key, Mood, b64, now};
@@ -39,6 +42,10 @@ pub(super) const POOL: &str =
     "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_example";
 
 pub(super) async fn rest_api(issuer: &str) -> Running {
+    rest_api_at(issuer, Clock::default()).await
+}
+
+async fn rest_api_at(issuer: &str, clock: Clock) -> Running {
     let document = json!({
         "openapi": "3.0.1", "info": {"title": "t", "version": "1"},
         "paths": {
@@ -60,6 +67,7 @@ pub(super) async fn rest_api(issuer: &str) -> Running {
     tollgate::Gateway::builder()
         .openapi_text(document.to_string())
         .config_text(config.to_string())
+        .clock(clock)
         .spawn()
         .await
         .unwrap()
@@ -863,13 +871,13 @@ async fn keys_rotate() {
 /// Lets the time of the gateway's runtime pass.
 async fn minutes_pass(minutes: u64) {
     tokio::time::pause();
-    tokio::time::advance(std::time::Duration::from_secs(minutes * 60)).await;
+    tokio::time::advance(Duration::from_secs(minutes * 60)).await;
     tokio::time::resume();
 }
 
 /// Waits until a token that passed no longer does.
 async fn is_shut_out(gateway: &Running, token: &str) {
-    let patience = std::time::Duration::from_secs(20);
+    let patience = Duration::from_secs(20);
     let shut = async {
         while get(gateway, "/plain", token).await.status != 401 {
             tokio::task::yield_now().await;
@@ -979,6 +987,42 @@ async fn an_issuer_moves_its_keys() {
         }
     }
     panic!("nobody looked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_token_is_over_when_its_time_is() {
+    const START: u64 = 1_800_000_000;
+    let stage = Stage::set().await;
+    let clock = HandClock::at(Duration::from_secs(START));
+    let http = tollgate::Gateway::builder()
+        .openapi_text(http_api(&stage.issuer.url).to_string())
+        .clock(Clock::Hand(clock.clone()))
+        .spawn()
+        .await
+        .unwrap();
+    let rest = rest_api_at(&stage.issuer.url, Clock::Hand(clock.clone())).await;
+    let times = json!({"exp": START + 60, "nbf": START, "iat": START});
+    let token = stage.key.token(&header(json!({})), &stage.claims(times));
+
+    for (after, expected) in [
+        (0, 200),
+        (0, 200),
+        (59, 200),
+        (60, 401),
+        (3600, 401),
+        (30, 200),
+    ] {
+        clock.set(Duration::from_secs(START + after));
+        for gateway in [&http, &rest] {
+            let answer = get(gateway, "/plain", &token).await;
+            assert_eq!(answer.status, expected, "{after}: {}", answer.body);
+        }
+    }
+    // Before its time it is none, kept or not.
+    clock.set(Duration::from_secs(START - 1));
+    for gateway in [&http, &rest] {
+        assert_eq!(get(gateway, "/plain", &token).await.status, 401);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -1122,7 +1166,7 @@ async fn an_issuer_that_comes_up_late_is_found() {
         }
 
         stage.issuer.mood(Mood::Fine);
-        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
 
         for gateway in [&stage.http, &stage.rest] {
             assert_eq!(
