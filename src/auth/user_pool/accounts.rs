@@ -533,9 +533,13 @@ impl UserPool {
     ///
     /// `NotAuthorizedException` where the old one is wrong.
     pub fn change_password(&self, user: &User, old: &str, new: &str) -> Result<(), PoolFault> {
+        let attempts = &self.kept.attempts;
+        attempts.allow(&user.username, self.now())?;
         if !user.verifier().fits(self.short_id(), &user.username, old) {
+            attempts.failed(&user.username, self.now());
             return Err(PoolFault::wrong_password());
         }
+        attempts.succeeded(&user.username);
         self.check_password(new)?;
         self.set_password(&user.username, new, user.status)
             .map(drop)

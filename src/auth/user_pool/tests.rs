@@ -181,6 +181,20 @@ fn wrong_proofs_are_wrong_passwords() {
 }
 
 #[test]
+fn nor_by_changing_it() {
+    let stage = Stage::set();
+    let user = stage.pool.user("alice").unwrap();
+    let change = |old: &str| stage.pool.change_password(&user, old, "Other-Pa55word");
+    for _ in 0..5 {
+        assert_eq!(change("guess").unwrap_err().message, WRONG);
+    }
+
+    assert_eq!(change(PASSWORD).unwrap_err().message, LOCKED);
+    stage.clock.advance(Duration::from_secs(1));
+    assert_eq!(change(PASSWORD), Ok(()));
+}
+
+#[test]
 fn who_is_not_there_looks_like_one_whose_password_is_wrong() {
     let stage = Stage::set();
     for _ in 0..5 {

@@ -300,3 +300,68 @@ async fn an_authorizer_has_ten_seconds() {
         assert_eq!((answer.status, answer.body.as_str()), (500, body), "{kind}");
     }
 }
+
+/// A guarded path beside one that takes everything: no spelling of the first is the second.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_spelling_of_a_guarded_path_is_taken_by_an_open_one() {
+    let stage = Stage::set().await;
+    for kind in ["rest", "http"] {
+        let integration = if kind == "rest" { echo() } else { echo_http() };
+        let scheme = if kind == "rest" {
+            json!({"type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authorizer": {
+                "type": "cognito_user_pools", "providerARNs": [POOL],
+            }})
+        } else {
+            json!({"type": "oauth2", "x-amazon-apigateway-authorizer": {
+                "type": "jwt", "identitySource": "$request.header.Authorization",
+                "jwtConfiguration": {"issuer": stage.issuer.url, "audience": ["client-1"]},
+            }})
+        };
+        let any = "x-amazon-apigateway-any-method";
+        let document = json!({
+            "openapi": "3.0.1", "info": {"title": "t", "version": "1"},
+            "paths": {
+                "/admin": {any: {"security": [{"guard": []}], "x-amazon-apigateway-integration": integration}},
+                "/admin/{id}": {any: {"security": [{"guard": []}], "x-amazon-apigateway-integration": integration}},
+                "/{proxy+}": {any: {"x-amazon-apigateway-integration": integration}},
+            },
+            "components": {"securitySchemes": {"guard": scheme}},
+        });
+        let config = json!({
+            "apiType": kind,
+            "userPools": {POOL: {"issuer": stage.issuer.url, "jwksUri": format!("{}/jwks.json", stage.issuer.url)}},
+        });
+        let gateway = Gateway::builder()
+            .openapi_text(document.to_string())
+            .config_text(config.to_string())
+            .spawn()
+            .await
+            .unwrap();
+
+        assert_eq!(get(&gateway, "/open", "x").await.status, 200, "{kind}");
+        assert_eq!(
+            get(&gateway, "/admin", &stage.good()).await.status,
+            200,
+            "{kind}"
+        );
+        for path in [
+            "/admin",
+            "/admin?x",
+            "/%61dmin",
+            "/a%64min",
+            "/%61%64%6D%69%6E",
+            "/admin/7",
+            "/%61dmin/7",
+            "/admin/%37",
+        ] {
+            for method in ["GET", "POST", "OPTIONS", "HEAD", "FOO"] {
+                let answer = send(&gateway, method, path, &[], b"").await;
+                assert_ne!(
+                    answer.status, 200,
+                    "{kind} {method} {path}: {}",
+                    answer.body
+                );
+            }
+        }
+    }
+}
