@@ -405,6 +405,90 @@ class UserPool(unittest.TestCase):
         with_scope = self.token({**form, "scope": "openid orders/read"})[1]["access_token"]
         self.assertEqual(self.get("/orders", with_scope).status, 200)
 
+    def form(self, body, kind="application/x-www-form-urlencoded", path="/oauth2/token", method="POST", authorization=None):
+        """A request to the token endpoint byte for byte: status and body."""
+        connection = http.client.HTTPConnection(self.admin.removeprefix("http://"), timeout=30)
+        headers = {"Content-Type": kind} if kind else {}
+        if authorization:
+            headers["Authorization"] = authorization
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, text
+
+    def test_forms_that_are_none_are_refused_as_rfc_6749_words_it(self):
+        good = f"grant_type=client_credentials&client_id=service&client_secret={SECRET}&scope=orders%2Fread"
+        self.assertEqual(self.form(good)[0], 200)
+        self.assertEqual(self.form(good, "Application/X-WWW-Form-Urlencoded; charset=UTF-8")[0], 200)
+        invalid = (400, '{"error":"invalid_request"}')
+        for kind in (None, "", "application/json", "multipart/form-data", "text/plain", "application/x-www-form-urlencodedx"):
+            self.assertEqual(self.form(good, kind), invalid, kind)
+        grant = {"grant_type": "client_credentials", "client_id": "service", "client_secret": SECRET}
+        for body in (
+            "", "&&&", "=", json.dumps(grant), good.replace("client_id=service", ""), good + "&grant_type=client_credentials", good + "&scope=x",
+            good + "&client_id=web", good + "&client_secret=x", good.replace("grant_type", "grant%5Ftypo"), b"grant_type=\xff&client_id=service",
+            good + "&x=" + "y" * 200_000,
+        ):
+            self.assertEqual(self.form(body), invalid, body[:60])
+        for grant_type in ("CLIENT_CREDENTIALS", "client_credentials ", "magic", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer"):
+            body = good.replace("client_credentials", urllib.parse.quote(grant_type))
+            self.assertEqual(self.form(body), (400, '{"error":"unsupported_grant_type"}'), grant_type)
+        for secret in ("", "x", SECRET.upper(), SECRET[:-1], SECRET + "0", "%00" + SECRET):
+            body = good.replace(SECRET, secret)
+            self.assertEqual(self.form(body), (400, '{"error":"invalid_client"}'), secret)
+        for client in ("SERVICE", "service%20", "nowhere", "", "*"):
+            body = good.replace("client_id=service", f"client_id={client}")
+            self.assertEqual(self.form(body), (400, '{"error":"invalid_client"}'), client)
+        encode = lambda text: base64.b64encode(text.encode()).decode()
+        bare = "grant_type=client_credentials&scope=orders%2Fread"
+        self.assertEqual(self.form(bare, authorization="Basic " + encode(f"service:{SECRET}"))[0], 200)
+        for authorization in (
+            "Basic", "Basic !", "Basic " + encode("service"), "Basic " + encode("service:"), "Basic " + encode(f":{SECRET}"),
+            "Basic " + encode(f"service:{SECRET}x"), "Bearer " + encode(f"service:{SECRET}"), encode(f"service:{SECRET}"), "Digest x",
+        ):
+            self.assertEqual(self.form(bare, authorization=authorization), (400, '{"error":"invalid_client"}'), authorization)
+        for scope in ("orders/write", "orders", "*", "ORDERS/READ", "orders/read orders/write", "openid", "aws.cognito.signin.user.admin", "orders/read,x"):
+            body = good.replace("orders%2Fread", urllib.parse.quote(scope, safe=""))
+            self.assertEqual(self.form(body), (400, '{"error":"invalid_scope"}'), scope)
+        for method in ("GET", "PUT", "DELETE"):
+            self.assertEqual(self.form(good, method=method)[0], 405, method)
+        self.assertEqual(self.form(good, path="/us-east-1_Nobody/oauth2/token"), (400, '{"error":"invalid_client"}'))
+        self.assertEqual(self.form(good)[0], 200)
+
+    def test_only_its_client_ends_a_sign_in_and_only_with_its_refresh_token(self):
+        signed_in = self.password_sign_in()["AuthenticationResult"]
+        refresh = {"grant_type": "refresh_token", "client_id": "web", "refresh_token": signed_in["RefreshToken"]}
+
+        def revoke(token, basic=None, **fields):
+            return self.token({"token": token, **fields}, basic, "/oauth2/revoke")
+
+        self.assertEqual(revoke(signed_in["RefreshToken"], f"service:{SECRET}"), (400, {"error": "unauthorized_client"}))
+        self.assertEqual(revoke(signed_in["RefreshToken"], "service:x"), (400, {"error": "invalid_client"}))
+        self.assertEqual(revoke(signed_in["RefreshToken"]), (400, {"error": "invalid_request"}))
+        self.assertEqual(revoke("", client_id="web"), (400, {"error": "invalid_request"}))
+        for other in ("x", signed_in["AccessToken"], signed_in["IdToken"], signed_in["RefreshToken"][:-4] + "AAAA"):
+            self.assertEqual(revoke(other, client_id="web")[0], 200)
+        for wrong in (
+            {**refresh, "client_id": "service", "client_secret": SECRET}, {**refresh, "refresh_token": signed_in["AccessToken"]},
+            {**refresh, "refresh_token": "x"}, {**refresh, "refresh_token": signed_in["RefreshToken"] + "A"},
+        ):
+            self.assertEqual(self.token(wrong), (400, {"error": "invalid_grant"}))
+        self.assertEqual(self.token(refresh)[0], 200)
+        self.assertEqual(revoke(signed_in["RefreshToken"], client_id="web"), (200, {}))
+        self.assertEqual(self.token(refresh), (400, {"error": "invalid_grant"}))
+
+    def test_a_password_is_not_guessed_by_trying(self):
+        for _ in range(5):
+            with self.refused("NotAuthorizedException", "Incorrect username or password."):
+                self.password_sign_in(password="guess")
+        with self.refused("NotAuthorizedException", "Password attempts exceeded"):
+            self.password_sign_in()
+        form = {"grant_type": "password", "client_id": "web", "username": "alice", "password": PASSWORD}
+        self.assertEqual(self.token(form), (400, {"error": "invalid_grant"}))
+        # Bob is somebody else.
+        self.assertIn("ChallengeName", self.password_sign_in("bob", "First-Pa55word"))
+
     # ---- what must not pass
 
     def test_a_token_of_another_pool_is_refused(self):
@@ -528,8 +612,11 @@ class UserPool(unittest.TestCase):
     def test_keys_and_users_are_for_their_owner_alone(self):
         folder = self.folder / ".tollgate/user-pools" / POOL
         self.assertEqual(folder.stat().st_mode & 0o777, 0o700)
-        for name in ("keys.json", "users.json"):
-            self.assertEqual((folder / name).stat().st_mode & 0o777, 0o600)
+        self.cognito(signed=False).forgot_password(ClientId="web", Username="alice")
+        names = sorted(path.name for path in folder.iterdir())
+        self.assertEqual(names, ["keys.json", "messages.jsonl", "users.json"])
+        for name in names:
+            self.assertEqual((folder / name).stat().st_mode & 0o777, 0o600, name)
         self.assertNotIn(PASSWORD, (folder / "users.json").read_text())
 
     def test_many_sign_ins_at_once_lose_nobody(self):

@@ -58,6 +58,15 @@ impl IdentitySource {
         };
         (!value.is_empty()).then_some(value)
     }
+
+    /// Each of the values that [`IdentitySource::value`] joins.
+    pub fn values<'e>(&'e self, exchange: &'e Exchange<'_>) -> Vec<Cow<'e, str>> {
+        match self {
+            Self::Header(name) => exchange.headers().all(name).collect(),
+            Self::Query(name) => exchange.query().all(name).map(Cow::Borrowed).collect(),
+            Self::StageVariable(_) | Self::Context(_) => self.value(exchange).into_iter().collect(),
+        }
+    }
 }
 
 /// Several values with commas between them; nearly always there is one.

@@ -243,12 +243,14 @@ impl<'p> Exchange<'p> {
         &self.request.headers
     }
 
-    /// Whether a header stays with the gateway: the signature of a signed
-    /// request to a REST API ("Amazon API Gateway important notes").
+    /// Whether a header stays with the gateway: the `Authorization` of a request to a
+    /// REST API whose method is `AWS_IAM`, or that holds a signature wherever it is sent
+    /// ("Amazon API Gateway important notes").
     pub fn keeps_back(&self, name: &str) -> bool {
-        self.api.kind == ApiKind::Rest
-            && self.caller.iam().is_some()
-            && name.eq_ignore_ascii_case("authorization")
+        let signed = |value: Cow<'_, str>| value.trim_start().starts_with("AWS4-");
+        name.eq_ignore_ascii_case("authorization")
+            && self.api.kind == ApiKind::Rest
+            && (self.caller.iam().is_some() || self.headers().all(name).any(signed))
     }
 
     /// The query, decoded at the first call.

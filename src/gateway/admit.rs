@@ -32,7 +32,11 @@ fn find_api_key(
         return Ok(());
     }
     let sent = match route.api_key_source {
-        ApiKeySource::Header => exchange.headers().last("x-api-key"),
+        ApiKeySource::Header => {
+            // Of two keys nobody can say which was meant.
+            let mut sent = exchange.headers().all("x-api-key");
+            sent.next().filter(|_| sent.next().is_none())
+        }
         ApiKeySource::Authorizer => exchange.usage_identifier_key.as_deref().map(Cow::Borrowed),
     };
     let tolls = &route.tolls;

@@ -402,7 +402,7 @@ impl Build<'_> {
         let keys = own
             .and_then(|own| own.jwks_uri.as_ref())
             .map_or_else(|| cognito::key_set_url(&issuer), |url| url.value.clone());
-        Ok(self.compiler.issuers.get(&issuer, Location::KeySet(keys)))
+        Ok(self.compiler.issuers.get(&issuer, Location::UserPool(keys)))
     }
 }
 

@@ -123,7 +123,7 @@ impl Signature {
                 )));
             }
         }
-        let timestamp = header_timestamp(exchange);
+        let timestamp = header_timestamp(exchange)?;
         let parts = [
             ("requires 'Credential' parameter.", credential.is_some()),
             ("requires 'Signature' parameter.", signature.is_some()),
@@ -459,16 +459,19 @@ fn one_header(
 }
 
 /// The request's time as the signature takes it: `X-Amz-Date`, else `Date`.
-fn header_timestamp(exchange: &Exchange<'_>) -> Option<String> {
-    if let Some(own) = exchange.headers().first("x-amz-date") {
-        return Some(own.into_owned());
+fn header_timestamp(exchange: &Exchange<'_>) -> Result<Option<String>, SignatureFault> {
+    if let Some(own) = one_header(exchange, "x-amz-date")? {
+        return Ok(Some(own));
     }
-    let date = exchange.headers().first("date")?;
+    let Some(date) = one_header(exchange, "date")? else {
+        return Ok(None);
+    };
     if read_timestamp(&date).is_some() {
-        return Some(date.into_owned());
+        return Ok(Some(date));
     }
-    let time = jiff::fmt::rfc2822::parse(&date).ok()?.timestamp();
-    Some(write_timestamp(u64::try_from(time.as_second()).ok()?))
+    let time = jiff::fmt::rfc2822::parse(&date).ok();
+    let seconds = time.and_then(|time| u64::try_from(time.timestamp().as_second()).ok());
+    Ok(seconds.map(write_timestamp))
 }
 
 /// Seconds since 1970 of `20260101T120000Z`.

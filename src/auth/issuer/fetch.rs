@@ -22,6 +22,8 @@ pub enum Location {
     Discovery,
     /// Here.
     KeySet(String),
+    /// Here, and they are a user pool's: Cognito signs by RS256 and nothing else.
+    UserPool(String),
     /// In this process: a local user pool's. Nothing is ever fetched.
     Own,
 }

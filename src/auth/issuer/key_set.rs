@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 const KEYS_LIMIT: usize = 200;
 
 /// A public key and what it may verify.
+#[derive(Clone)]
 pub struct Key {
     modulus: Vec<u8>,
     exponent: Vec<u8>,
@@ -68,7 +69,9 @@ impl Key {
             }
         }
         let kid = text("kid").filter(|kid| !kid.is_empty())?;
-        if jwk.get("d").is_some() {
+        // RFC 7518, 6.3.2 and 6.4: any of them gives the whole private key away.
+        let private = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+        if private.iter().any(|name| jwk.get(name).is_some()) {
             // Whoever reads the key set can sign with it.
             tracing::warn!(
                 kid,
@@ -152,6 +155,20 @@ impl KeySet {
         Ok(Self { keys })
     }
 
+    /// The same for `algorithm` alone; keys that are not for it are left out.
+    pub(super) fn only(self, algorithm: Algorithm) -> Self {
+        let keys = self.keys.into_iter().filter_map(|(kid, key)| {
+            let key = Arc::unwrap_or_clone(key);
+            key.takes(algorithm).then(|| {
+                let algorithms = vec![algorithm];
+                (kid, Arc::new(Key { algorithms, ..key }))
+            })
+        });
+        Self {
+            keys: keys.collect(),
+        }
+    }
+
     /// The key of that name.
     pub fn get(&self, kid: &str) -> Option<&Arc<Key>> {
         self.keys.get(kid)
@@ -220,6 +237,10 @@ mod tests {
             json!({"kid": null}),
             json!({"kid": ""}),
             json!({"d": URL_SAFE_NO_PAD.encode([0xc5; 256])}),
+            json!({"p": URL_SAFE_NO_PAD.encode([0xc5; 128])}),
+            json!({"q": "", "qi": ""}),
+            json!({"dp": 1}),
+            json!({"oth": []}),
             json!({"n": URL_SAFE_NO_PAD.encode([0xc5; 128])}),
             json!({"n": URL_SAFE_NO_PAD.encode([0xc5; 2000])}),
             json!({"n": ""}),
@@ -231,6 +252,22 @@ mod tests {
         ] {
             assert!(read(&[jwk(change.clone())]).is_empty(), "{change}");
         }
+    }
+
+    #[test]
+    fn a_set_for_one_algorithm_has_no_key_for_another() {
+        let set = read(&[
+            jwk(json!({"kid": "any", "alg": null})),
+            jwk(json!({"kid": "it"})),
+            jwk(json!({"kid": "other", "alg": "RS512"})),
+        ])
+        .only(Algorithm::RS256);
+
+        for kid in ["any", "it"] {
+            let key = set.get(kid).unwrap();
+            assert!(key.takes(Algorithm::RS256) && !key.takes(Algorithm::RS512));
+        }
+        assert!(set.get("other").is_none());
     }
 
     #[test]

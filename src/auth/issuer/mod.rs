@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jsonwebtoken::Algorithm;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -68,6 +69,8 @@ struct Known {
 struct Fetching {
     pace: Pace,
     key_set_url: Option<String>,
+    /// When the issuer named that address.
+    discovered: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -89,7 +92,7 @@ impl Issuer {
     pub fn new(name: impl Into<String>, location: Location) -> Self {
         let key_set_url = match &location {
             Location::Discovery | Location::Own => None,
-            Location::KeySet(url) => Some(url.clone()),
+            Location::KeySet(url) | Location::UserPool(url) => Some(url.clone()),
         };
         Self {
             name: name.into(),
@@ -98,6 +101,7 @@ impl Issuer {
             fetching: Arc::new(tokio::sync::Mutex::new(Fetching {
                 pace: Pace::new(Instant::now()),
                 key_set_url,
+                discovered: None,
             })),
             verified: BoundedCache::with_hasher(TOKENS, TOKEN_BYTES),
         }
@@ -251,24 +255,39 @@ impl Issuer {
             Err(why) => {
                 warn!(issuer, "the issuer's keys cannot be read: {why}");
                 fetching.pace.failed(Instant::now());
-                if self.location == Location::Discovery {
-                    // They may have moved.
-                    fetching.key_set_url = None;
-                }
+                // They may have moved.
+                fetching.discovered = None;
             }
         }
         fetching
     }
 
     async fn read_keys(&self, fetching: &mut Fetching) -> Result<KeySet, String> {
-        let url = match &fetching.key_set_url {
-            Some(url) => url.clone(),
-            None => {
-                let url = fetch::discover(&self.name).await?;
-                fetching.key_set_url.insert(url).clone()
-            }
+        let known = fetching.key_set_url.clone();
+        // Issuers move their keys, and may leave the old ones where they were.
+        let lately = fetching
+            .discovered
+            .is_some_and(|then| then.elapsed() < REFRESH_AFTER);
+        let url = match known {
+            Some(url) if lately || self.location != Location::Discovery => url,
+            known => match (fetch::discover(&self.name).await, known) {
+                (Ok(url), _) => {
+                    fetching.discovered = Some(Instant::now());
+                    fetching.key_set_url.insert(url).clone()
+                }
+                (Err(why), Some(url)) => {
+                    let issuer = self.name.as_str();
+                    warn!(issuer, "the keys are read where they were before: {why}");
+                    url
+                }
+                (Err(why), None) => return Err(why),
+            },
         };
-        fetch::key_set(&url).await
+        let set = fetch::key_set(&url).await?;
+        Ok(match self.location {
+            Location::UserPool(_) => set.only(Algorithm::RS256),
+            _ => set,
+        })
     }
 }
 

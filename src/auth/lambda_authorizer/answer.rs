@@ -8,6 +8,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 use std::sync::Arc;
 
 use super::super::iam::{Attached, Policy};
+use super::super::jwt::read_object;
 use crate::event::caller::LambdaCaller;
 
 /// The largest answer that is read; real ones are a few hundred bytes.
@@ -58,11 +59,8 @@ pub(super) fn read(payload: &Bytes, reading: Reading) -> Result<Answer, String> 
     if payload.len() > ANSWER_LIMIT {
         return Err(format!("it is larger than {ANSWER_LIMIT} bytes"));
     }
-    let json: Json =
-        serde_json::from_slice(payload).map_err(|error| format!("it is not JSON: {error}"))?;
-    let Json::Object(mut members) = json else {
-        return Err("it is no object".to_owned());
-    };
+    // A name that stands twice says two things of who may pass.
+    let mut members = read_object(payload)?;
     let context = match members.remove("context") {
         None | Some(Json::Null) => None,
         Some(Json::Object(context)) => Some(context),
@@ -181,6 +179,18 @@ mod tests {
             json!({"principalId": "u", "policyDocument": policy(), "usageIdentifierKey": 1}),
         ] {
             assert!(!reads(&answer, Reading::Rest), "{answer}");
+        }
+        let text = json!({"principalId": "u", "policyDocument": policy()}).to_string();
+        for twice in [
+            text.replacen('{', r#"{"policyDocument":{},"#, 1),
+            text.replacen("\"Effect\"", r#""Effect":"Deny","Effect""#, 1),
+            text.replacen("\"Effect\"", r#""\u0045ffect":"Deny","Effect""#, 1),
+        ] {
+            assert_ne!(twice, text);
+            assert!(
+                read(&twice.clone().into(), Reading::Rest).is_err(),
+                "{twice}"
+            );
         }
     }
 

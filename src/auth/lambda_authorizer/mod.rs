@@ -5,6 +5,7 @@
 
 mod answer;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -174,7 +175,8 @@ impl LambdaAuthorizer {
         if method_arn.len() > ARN_LIMIT {
             return Err(AuthorizerFault::ArnTooLong);
         }
-        let key = key_of(&identity, self.function.generation());
+        let values = self.sources().iter().map(|source| source.values(exchange));
+        let key = key_of(values, self.function.generation());
         let now = exchange.received;
         if !self.ttl.is_zero()
             && let Some(kept) = self.answers.kept.get(&key)
@@ -361,13 +363,17 @@ impl AuthorizerAnswers {
 
 /// What an answer is kept by: the identity, and the code of the function that gave
 /// it. A digest: the tokens themselves are not kept.
-fn key_of(identity: &[String], generation: u64) -> [u8; 32] {
+fn key_of<'v>(identity: impl Iterator<Item = Vec<Cow<'v, str>>>, generation: u64) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(&generation.to_be_bytes());
-    for value in identity {
-        // With its length, so that two values are not one longer one.
-        context.update(&(value.len() as u64).to_be_bytes());
-        context.update(value.as_bytes());
+    for values in identity {
+        // With their number and lengths, so that two values are not one longer one:
+        // the function is told a header that is sent twice otherwise than one with a comma.
+        context.update(&(values.len() as u64).to_be_bytes());
+        for value in values {
+            context.update(&(value.len() as u64).to_be_bytes());
+            context.update(value.as_bytes());
+        }
     }
     let mut key = [0; 32];
     key.copy_from_slice(context.finish().as_ref());
@@ -380,18 +386,18 @@ mod tests {
 
     #[test]
     fn values_do_not_run_into_each_other() {
-        let key = |values: &[&str]| {
-            key_of(
-                &values
-                    .iter()
-                    .map(|value| (*value).to_owned())
-                    .collect::<Vec<_>>(),
-                0,
-            )
+        let key = |sources: &[&[&'static str]]| {
+            let values = sources
+                .iter()
+                .map(|source| source.iter().map(|one| Cow::from(*one)).collect());
+            key_of(values, 0)
         };
 
-        assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
-        assert_ne!(key(&["a"]), key(&["a", ""]));
-        assert_eq!(key(&["a", "b"]), key(&["a", "b"]));
+        assert_ne!(key(&[&["ab"], &["c"]]), key(&[&["a"], &["bc"]]));
+        assert_ne!(key(&[&["a"]]), key(&[&["a"], &[""]]));
+        assert_ne!(key(&[&["a", "b"]]), key(&[&["a"], &["b"]]));
+        assert_ne!(key(&[&["a", "b"]]), key(&[&["a,b"]]));
+        assert_ne!(key(&[&["a,b", "c"]]), key(&[&["a", "b,c"]]));
+        assert_eq!(key(&[&["a"], &["b"]]), key(&[&["a"], &["b"]]));
     }
 }

@@ -190,6 +190,23 @@ impl UserPool {
             return Err(exists());
         }
         let mut attributes = attributes(&new.attributes)?;
+        // An address becomes an alias once it is verified, this one at once.
+        let preferred = "preferred_username";
+        let alias = self
+            .settings
+            .alias_attributes
+            .iter()
+            .any(|one| one == preferred);
+        if alias
+            && attributes
+                .get(preferred)
+                .is_some_and(|own| self.find(own).is_some())
+        {
+            return Err(PoolFault::new(
+                "AliasExistsException",
+                format!("An account with the given {preferred} already exists."),
+            ));
+        }
         let sub = random_uuid()?;
         let username = match self.settings.username_attributes.as_slice() {
             [] => {
@@ -381,6 +398,16 @@ impl UserPool {
         }
         if let Some(code) = code {
             self.check_code(&user.username, code)?;
+            // His address becomes an alias now; of two who have it the first keeps it.
+            for alias in &self.settings.alias_attributes {
+                let other = user.attributes.get(alias).and_then(|own| self.find(own));
+                if other.is_some_and(|other| other.username != user.username) {
+                    return Err(PoolFault::new(
+                        "AliasExistsException",
+                        format!("An account with the {alias} already exists."),
+                    ));
+                }
+            }
         }
         self.change_user(&user.username, |user| {
             user.status = UserStatus::Confirmed;
@@ -506,9 +533,13 @@ impl UserPool {
     ///
     /// `NotAuthorizedException` where the old one is wrong.
     pub fn change_password(&self, user: &User, old: &str, new: &str) -> Result<(), PoolFault> {
+        let attempts = &self.kept.attempts;
+        attempts.allow(&user.username, self.now())?;
         if !user.verifier().fits(self.short_id(), &user.username, old) {
+            attempts.failed(&user.username, self.now());
             return Err(PoolFault::wrong_password());
         }
+        attempts.succeeded(&user.username);
         self.check_password(new)?;
         self.set_password(&user.username, new, user.status)
             .map(drop)

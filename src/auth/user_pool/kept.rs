@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::attempts::Attempts;
 use super::keys::{KeptFault, Keys, random};
 use super::srp::Verifier;
 use super::{PoolFault, file};
@@ -98,6 +99,12 @@ impl User {
         }
     }
 
+    /// Whether an address was shown to be his.
+    pub(super) fn has_verified(&self, attribute: &str) -> bool {
+        let verified = self.attributes.get(&format!("{attribute}_verified"));
+        verified.is_some_and(|text| text == "true")
+    }
+
     pub(super) fn set_verifier(&mut self, verifier: Verifier) {
         self.salt = verifier.salt;
         self.verifier = verifier.value;
@@ -137,6 +144,10 @@ pub(super) struct Kept {
     state: Mutex<(State, Look)>,
     /// Challenges that were answered, until they would have run out.
     spent: Mutex<HashMap<String, u64>>,
+    /// Passwords that were wrong.
+    pub(super) attempts: Attempts,
+    /// The same of names that nobody has.
+    pub(super) made_up: Attempts,
 }
 
 impl std::fmt::Debug for Kept {
@@ -166,6 +177,8 @@ impl Kept {
             keys: Keys::open(&folder.join("keys.json"))?,
             state: Mutex::default(),
             spent: Mutex::default(),
+            attempts: Attempts::default(),
+            made_up: Attempts::default(),
             folder: folder.clone(),
         };
         let path = kept.path();

@@ -10,6 +10,7 @@
 //! texts as clients report them.
 
 mod accounts;
+mod attempts;
 mod file;
 mod kept;
 mod keys;
@@ -267,3 +268,6 @@ impl UserPools {
         issuers.set_own(own);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,17 +106,22 @@ impl UserPool {
             if let Some(user) = state.users.get(name) {
                 return Some(user.clone());
             }
-            let addresses = settings.username_attributes.iter();
-            let aliases = addresses.chain(&settings.alias_attributes);
-            let mut found = aliases.filter_map(|attribute| {
+            let by = |attribute: &String, verified: bool| {
                 let named = |user: &&User| {
-                    user.attributes
-                        .get(attribute)
-                        .is_some_and(|own| own == name)
+                    let own = user.attributes.get(attribute);
+                    own.is_some_and(|own| own == name)
+                        && (!verified || user.has_verified(attribute))
                 };
                 state.users.values().find(named).cloned()
-            });
-            found
+            };
+            let addresses = settings.username_attributes.iter();
+            // "Customizing sign-in attributes": an address is an alias once it is verified, or
+            // whoever writes down somebody else's would be taken for him.
+            let aliases = settings.alias_attributes.iter();
+            addresses
+                .map(|attribute| by(attribute, false))
+                .chain(aliases.map(|attribute| by(attribute, attribute != "preferred_username")))
+                .flatten()
                 .next()
                 .or_else(|| state.users.values().find(|user| user.sub == name).cloned())
         })
@@ -204,14 +209,26 @@ impl UserPool {
         name: &str,
         password: &str,
     ) -> Result<User, PoolFault> {
-        let user = self.find(name).ok_or_else(|| unknown(client))?;
+        let Some(user) = self.find(name) else {
+            if client.prevent_user_existence_errors {
+                // Nobody is told by the lockout, or by how long it takes, that he is not there.
+                self.kept.made_up.allow(name, self.now())?;
+                let _ = self.pretended(name);
+                self.kept.made_up.failed(name, self.now());
+            }
+            return Err(unknown(client));
+        };
         if !user.enabled {
             return Err(PoolFault::not_authorized("User is disabled."));
         }
+        let attempts = &self.kept.attempts;
+        attempts.allow(&user.username, self.now())?;
         let verifier = user.verifier();
         if !verifier.fits(self.short_id(), &user.username, password) {
+            attempts.failed(&user.username, self.now());
             return Err(PoolFault::wrong_password());
         }
+        attempts.succeeded(&user.username);
         Ok(user)
     }
 
@@ -466,9 +483,16 @@ impl UserPool {
         });
         // The verifier is the user's still, and not one that was pretended.
         let user = found.filter(|user| user.username == username && user.verifier() == verifier);
+        let attempts = match &user {
+            Some(_) => &self.kept.attempts,
+            None => &self.kept.made_up,
+        };
+        attempts.allow(username, now)?;
         let Some(user) = user.filter(|_| proven) else {
+            attempts.failed(username, now);
             return Err(wrong());
         };
+        attempts.succeeded(username);
         if !user.enabled {
             return Err(PoolFault::not_authorized("User is disabled."));
         }

@@ -67,7 +67,17 @@ impl<'a> Reader<'a, '_> {
         }
         let text = |key: &str| get(fields, key).and_then(Node::as_str).unwrap_or_default();
         let is_api_key = text("type").eq_ignore_ascii_case("apiKey");
-        if let Some(node) = get(fields, "x-amazon-apigateway-authorizer") {
+        let written = fields.get("x-amazon-apigateway-authorizer");
+        if let Some((span, _)) = written.filter(|(_, node)| node.is_null()) {
+            // Never open because of a slip: whoever writes the key wants an authorizer.
+            self.error(
+                "E0611",
+                *span,
+                format!("the authorizer `{name}` is empty; it has no `type`"),
+            );
+            return Scheme::Broken;
+        }
+        if let Some((_, node)) = written {
             return match self.read_authorizer(name, span, fields, node) {
                 Some(authorizer) => {
                     api.authorizers.insert(name.to_owned(), authorizer);

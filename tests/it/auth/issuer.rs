@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_SHA256};
+use aws_lc_rs::signature::{
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
+    RSA_PSS_SHA384, RSA_PSS_SHA512,
+};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use num_bigint::BigUint;
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -59,8 +63,11 @@ impl Key {
 
     pub(crate) fn sign(&self, message: &str, algorithm: &str) -> Vec<u8> {
         let encoding: &dyn aws_lc_rs::signature::RsaEncoding = match algorithm {
+            "RS384" => &RSA_PKCS1_SHA384,
             "RS512" => &RSA_PKCS1_SHA512,
             "PS256" => &RSA_PSS_SHA256,
+            "PS384" => &RSA_PSS_SHA384,
+            "PS512" => &RSA_PSS_SHA512,
             _ => &RSA_PKCS1_SHA256,
         };
         let mut signature = vec![0; self.pair.public_modulus_len()];
@@ -73,6 +80,23 @@ impl Key {
             )
             .unwrap();
         signature
+    }
+
+    /// The public key as PKCS #8 has it around PKCS #1.
+    pub(crate) fn spki(&self) -> Vec<u8> {
+        let der =
+            AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(self.pair.public_key())
+                .unwrap();
+        der.as_ref().to_vec()
+    }
+
+    /// Modulus, public and private exponent.
+    pub(crate) fn numbers(&self) -> [BigUint; 3] {
+        let document = AsDer::<Pkcs8V1Der<'_>>::as_der(&self.pair).unwrap();
+        // PrivateKeyInfo: version, algorithm, and in an OCTET STRING the RSAPrivateKey.
+        let info = der_parts(&der_parts(document.as_ref())[0]);
+        let numbers = der_parts(&der_parts(&info[2])[0]);
+        [1, 2, 3].map(|at| BigUint::from_bytes_be(&numbers[at]))
     }
 
     /// A token with any header and claims, signed as its `alg` says.
@@ -89,6 +113,27 @@ impl Key {
         let signature = self.sign(&message, &algorithm);
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
+}
+
+/// The contents of DER values that stand one after the other.
+fn der_parts(mut der: &[u8]) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    while let [_, length, rest @ ..] = der {
+        let (length, rest) = match length {
+            0..=0x7f => (usize::from(*length), rest),
+            long => {
+                let (bytes, rest) = rest.split_at(usize::from(long & 0x7f));
+                let length = bytes
+                    .iter()
+                    .fold(0, |length, byte| length << 8 | usize::from(*byte));
+                (length, rest)
+            }
+        };
+        let (content, rest) = rest.split_at(length);
+        parts.push(content.to_vec());
+        der = rest;
+    }
+    parts
 }
 
 pub(crate) fn b64(text: impl AsRef<[u8]>) -> String {
@@ -114,10 +159,44 @@ pub(crate) enum Mood {
     Slow,
     Redirects,
     Huge,
+    /// It announces more than it sends.
+    Truncated,
+    /// What it sends is no JSON.
+    Garbage,
+    /// It sends half of the JSON, and says that this is all.
+    Half,
+    /// It sends nothing, and says so.
+    Empty,
+    /// It says that nothing has changed.
+    NotModified,
+    /// A byte now and then, and never the last one.
+    Drips,
+    /// Its JSON is no key set.
+    NoSet,
     /// Its discovery document is another issuer's.
     Impostor,
     /// Its discovery document does not say whose it is.
     Nameless,
+    /// Its discovery document says that the keys are there.
+    KeysAt(&'static str),
+}
+
+impl Mood {
+    /// All in which no keys are to be had.
+    pub(crate) const DOWN: [Self; 12] = [
+        Self::Error,
+        Self::HangsUp,
+        Self::Slow,
+        Self::Redirects,
+        Self::Huge,
+        Self::Truncated,
+        Self::Garbage,
+        Self::Half,
+        Self::Empty,
+        Self::NotModified,
+        Self::Drips,
+        Self::NoSet,
+    ];
 }
 
 pub(crate) struct Issuer {
@@ -125,6 +204,7 @@ pub(crate) struct Issuer {
     keys: Arc<Mutex<Vec<Json>>>,
     mood: Arc<Mutex<Mood>>,
     fetches: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Issuer {
@@ -136,7 +216,9 @@ impl Issuer {
             keys: Arc::new(Mutex::new(keys)),
             mood: Arc::new(Mutex::new(Mood::Fine)),
             fetches: Arc::new(AtomicUsize::new(0)),
+            requests: Arc::new(AtomicUsize::new(0)),
         };
+        let requests = Arc::clone(&issuer.requests);
         let (keys, mood, fetches) = (
             Arc::clone(&issuer.keys),
             Arc::clone(&issuer.mood),
@@ -146,6 +228,7 @@ impl Issuer {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (keys, mood) = (Arc::clone(&keys), Arc::clone(&mood));
                 let (fetches, url) = (Arc::clone(&fetches), url.clone());
+                let requests = Arc::clone(&requests);
                 tokio::spawn(async move {
                     let mut read = Vec::new();
                     let mut chunk = [0; 1024];
@@ -158,6 +241,7 @@ impl Issuer {
                     let head = String::from_utf8_lossy(&read).into_owned();
                     let mood = *mood.lock().unwrap();
                     let is_keys = head.contains("jwks");
+                    requests.fetch_add(1, Ordering::SeqCst);
                     if is_keys {
                         fetches.fetch_add(1, Ordering::SeqCst);
                     }
@@ -171,14 +255,42 @@ impl Issuer {
                             Mood::Nameless => {
                                 document.as_object_mut().unwrap().remove("issuer");
                             }
+                            Mood::KeysAt(place) => document["jwks_uri"] = json!(place),
                             _ => {}
                         }
                         document.to_string()
                     };
                     let (status, extra, body) = match mood {
-                        Mood::Fine | Mood::Impostor | Mood::Nameless => {
+                        Mood::Fine | Mood::Impostor | Mood::Nameless | Mood::KeysAt(_) => {
                             ("200 OK", String::new(), body)
                         }
+                        Mood::Truncated => {
+                            let head = format!(
+                                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+                                body.len() + 9
+                            );
+                            let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+                            return;
+                        }
+                        Mood::Garbage => ("200 OK", String::new(), format!("<html>{body}")),
+                        Mood::Half => ("200 OK", String::new(), body[..body.len() / 2].to_owned()),
+                        Mood::Empty => ("200 OK", String::new(), String::new()),
+                        Mood::NotModified => ("304 Not Modified", String::new(), String::new()),
+                        Mood::Drips => {
+                            let head = "HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n";
+                            let mut bytes = head.bytes().chain(body.bytes());
+                            while let Some(byte) = bytes.next()
+                                && stream.write_all(&[byte]).await.is_ok()
+                            {
+                                tokio::time::sleep(Duration::from_millis(10)).await;
+                            }
+                            return;
+                        }
+                        Mood::NoSet => (
+                            "200 OK",
+                            String::new(),
+                            json!({"keys": {"k1": body}}).to_string(),
+                        ),
                         Mood::Error => ("500 Oops", String::new(), body),
                         Mood::HangsUp => return,
                         Mood::Slow => {
@@ -212,6 +324,11 @@ impl Issuer {
 
     pub(crate) fn mood(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
+    }
+
+    /// How often anything was asked for.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     /// How often the key set was asked for.

@@ -2,8 +2,12 @@
 //! authorizers and what is kept of them, signatures, policies.
 
 mod authorizers;
+mod forgeries;
 mod issuer;
+mod policies;
 mod signatures;
+mod signed_wrongly;
+mod together;
 mod tokens;
 mod vectors;
 

@@ -15,11 +15,11 @@ use tollgate::server::Running;
 
 use super::{Answer, echo, echo_http, send};
 
-const NOW: u64 = 1_800_000_000;
-const KEY: &str = "AKIDEXAMPLE";
-const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+pub(super) const NOW: u64 = 1_800_000_000;
+pub(super) const KEY: &str = "AKIDEXAMPLE";
+pub(super) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-async fn serve(rest: bool, policy: serde_json::Value) -> Running {
+pub(super) async fn serve(rest: bool, policy: serde_json::Value) -> Running {
     let integration = if rest { echo() } else { echo_http() };
     let operation = json!({
         "x-amazon-apigateway-any-method": {"security": [{"sigv4": []}], "x-amazon-apigateway-integration": integration},
@@ -184,7 +184,7 @@ async fn send_owned(
     send(gateway, method, target, &headers, body).await
 }
 
-fn error_type(answer: &Answer) -> &str {
+pub(super) fn error_type(answer: &Answer) -> &str {
     answer.header("x-amzn-errortype").unwrap_or_default()
 }
 
@@ -621,6 +621,70 @@ async fn a_presigned_request_may_not_be_changed_either() {
     }
     let answer = send(&gateway, "POST", &target, &[], b"").await;
     assert_eq!(answer.status, 403);
+}
+
+/// A backend that answers with the head of each request.
+async fn backend() -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut read = Vec::new();
+            let mut chunk = [0; 4096];
+            while !read.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut chunk).await {
+                    Ok(length) if length > 0 => read.extend_from_slice(&chunk[..length]),
+                    _ => break,
+                }
+            }
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                read.len()
+            );
+            let _ = stream.write_all(&[head.into_bytes(), read].concat()).await;
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_stays_with_the_gateway() {
+    let uri = format!("{}/", backend().await);
+    let integration = json!({"type": "http_proxy", "httpMethod": "GET", "uri": uri});
+    let document = json!({
+        "openapi": "3.0.1", "info": {"title": "t", "version": "1"},
+        "paths": {
+            "/open": {"get": {"x-amazon-apigateway-integration": integration}},
+            "/a": {"get": {"security": [{"sigv4": []}], "x-amazon-apigateway-integration": integration}},
+        },
+        "components": {"securitySchemes": {"sigv4": {
+            "type": "apiKey", "name": "Authorization", "in": "header", "x-amazon-apigateway-authtype": "awsSigv4",
+        }}},
+    });
+    let config = json!({"iam": {"users": [{"accessKeyId": KEY, "secretAccessKey": SECRET, "userArn": "arn:aws:iam::123456789012:user/alice"}]}});
+    let gateway = Gateway::builder()
+        .openapi_text(document.to_string())
+        .config_text(config.to_string())
+        .clock(Clock::Fixed(Duration::from_secs(NOW)))
+        .spawn()
+        .await
+        .unwrap();
+
+    for path in ["/a", "/open"] {
+        let seen = Signed::default().send(&gateway, "GET", path, b"").await;
+        assert_eq!(seen.status, 200, "{path}: {}", seen.body);
+        assert!(seen.body.contains("x-amz-date"), "{path}: {}", seen.body);
+        assert!(
+            !seen.body.contains("AWS4-HMAC-SHA256"),
+            "{path}: {}",
+            seen.body
+        );
+    }
+    // What is no signature passes where nothing is asked for.
+    let seen = super::get(&gateway, "/open", "Bearer x").await;
+    assert!(seen.body.contains("Bearer x"), "{}", seen.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,24 +1,30 @@
 //! Tokens: every forged one is refused, by HTTP and REST APIs alike; keys come,
 //! rotate and stay.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
 use serde_json::{Value as Json, json};
+use tollgate::base::Clock;
+use tollgate::base::clock::HandClock;
 use tollgate::server::Running;
 
 use super::issuer::{Issuer, Key, Mood, b64, now};
 use super::{Answer, echo, echo_http, get, send, serve};
 
-struct Stage {
-    key: Key,
-    stranger: Key,
-    issuer: Issuer,
-    http: Running,
-    rest: Running,
+pub(super) struct Stage {
+    pub(super) key: &'static Key,
+    pub(super) stranger: &'static Key,
+    pub(super) issuer: Issuer,
+    pub(super) http: Running,
+    pub(super) rest: Running,
 }
 
-fn http_api(issuer: &str) -> Json {
+/// Keys take their time to make: all stages of a test have the same two.
+static KEYS: LazyLock<[Key; 2]> = LazyLock::new(|| [Key::generate(), Key::generate()]);
+
+pub(super) fn http_api(issuer: &str) -> Json {
     json!({
         "openapi": "3.0.1", "info": {"title": "t", "version": "1"},
         "paths": {
@@ -32,9 +38,14 @@ fn http_api(issuer: &str) -> Json {
     })
 }
 
-const POOL: &str = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_example";
+pub(super) const POOL: &str =
+    "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_example";
 
-async fn rest_api(issuer: &str) -> Running {
+pub(super) async fn rest_api(issuer: &str) -> Running {
+    rest_api_at(issuer, Clock::default()).await
+}
+
+async fn rest_api_at(issuer: &str, clock: Clock) -> Running {
     let document = json!({
         "openapi": "3.0.1", "info": {"title": "t", "version": "1"},
         "paths": {
@@ -56,20 +67,21 @@ async fn rest_api(issuer: &str) -> Running {
     tollgate::Gateway::builder()
         .openapi_text(document.to_string())
         .config_text(config.to_string())
+        .clock(clock)
         .spawn()
         .await
         .unwrap()
 }
 
 impl Stage {
-    async fn set() -> Self {
-        let key = Key::generate();
+    pub(super) async fn set() -> Self {
+        let [key, stranger] = &*KEYS;
         let issuer = Issuer::start(vec![key.jwk("k1")]).await;
         let http = serve(&http_api(&issuer.url)).await;
         let rest = rest_api(&issuer.url).await;
         Self {
             key,
-            stranger: Key::generate(),
+            stranger,
             issuer,
             http,
             rest,
@@ -77,7 +89,7 @@ impl Stage {
     }
 
     /// Claims that both APIs take, but for what is changed; null takes a claim away.
-    fn claims(&self, change: Json) -> Json {
+    pub(super) fn claims(&self, change: Json) -> Json {
         let mut claims = json!({
             "iss": self.issuer.url, "sub": "alice", "aud": "client-1", "token_use": "id",
             "iat": now() - 10, "exp": now() + 3600,
@@ -92,7 +104,7 @@ impl Stage {
         claims
     }
 
-    fn good(&self) -> String {
+    pub(super) fn good(&self) -> String {
         self.key.token(&header(json!({})), &self.claims(json!({})))
     }
 
@@ -109,7 +121,7 @@ impl Stage {
     }
 }
 
-fn header(change: Json) -> Json {
+pub(super) fn header(change: Json) -> Json {
     let mut header = json!({"alg": "RS256", "kid": "k1"});
     for (name, value) in change.as_object().unwrap() {
         if value.is_null() {
@@ -811,7 +823,7 @@ async fn a_slow_issuer_holds_up_no_token_whose_key_is_known() {
     assert_eq!(waits.await.unwrap(), 401);
 }
 
-async fn status(stage: &Stage, token: &str) -> u16 {
+pub(super) async fn status(stage: &Stage, token: &str) -> u16 {
     let Answer { status, .. } = get(&stage.http, "/plain", token).await;
     status
 }
@@ -854,6 +866,163 @@ async fn keys_rotate() {
         .token(&header(json!({"kid": "more"})), &stage.claims(json!({})));
     assert_eq!(status(&stage, &new).await, 200);
     assert_eq!(status(&stage, &old).await, 401);
+}
+
+/// Lets the time of the gateway's runtime pass.
+async fn minutes_pass(minutes: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(minutes * 60)).await;
+    tokio::time::resume();
+}
+
+/// Waits until a token that passed no longer does.
+async fn is_shut_out(gateway: &Running, token: &str) {
+    let patience = Duration::from_secs(20);
+    let shut = async {
+        while get(gateway, "/plain", token).await.status != 401 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(patience, shut)
+        .await
+        .expect("a withdrawn key is forgotten with the next reading");
+}
+
+/// On one thread, so that the gateway's time is the test's.
+#[tokio::test]
+async fn a_withdrawn_key_is_forgotten_in_the_background_with_its_verified_tokens() {
+    let stage = Stage::set().await;
+    let good = stage.good();
+    let fresh = |jti: &str| {
+        let claims = stage.claims(json!({ "jti": jti }));
+        stage.key.token(&header(json!({})), &claims)
+    };
+    for gateway in [&stage.http, &stage.rest] {
+        assert_eq!(get(gateway, "/plain", &good).await.status, 200);
+    }
+    stage.issuer.publish(vec![stage.stranger.jwk("k2")]);
+
+    // Nothing has been read since.
+    minutes_pass(9).await;
+    for gateway in [&stage.http, &stage.rest] {
+        assert_eq!(get(gateway, "/plain", &good).await.status, 200);
+        assert_eq!(get(gateway, "/plain", &fresh("1")).await.status, 200);
+    }
+    assert_eq!(stage.issuer.fetches(), 2);
+    minutes_pass(2).await;
+    for gateway in [&stage.http, &stage.rest] {
+        is_shut_out(gateway, &good).await;
+        assert_eq!(get(gateway, "/plain", &fresh("2")).await.status, 401);
+        let claims = stage.claims(json!({}));
+        let new = stage.stranger.token(&header(json!({"kid": "k2"})), &claims);
+        assert_eq!(get(gateway, "/plain", &new).await.status, 200);
+    }
+
+    // A set without keys is one, too.
+    stage.issuer.publish(Vec::new());
+    minutes_pass(11).await;
+    for gateway in [&stage.http, &stage.rest] {
+        let claims = stage.claims(json!({}));
+        let new = stage.stranger.token(&header(json!({"kid": "k2"})), &claims);
+        is_shut_out(gateway, &new).await;
+    }
+}
+
+#[tokio::test]
+async fn known_keys_outlast_an_outage_and_go_when_it_is_over() {
+    let stage = Stage::set().await;
+    let good = stage.good();
+    assert_eq!(status(&stage, &good).await, 200);
+    stage.issuer.publish(vec![stage.stranger.jwk("k2")]);
+
+    for mood in [
+        Mood::Error,
+        Mood::HangsUp,
+        Mood::Garbage,
+        Mood::Half,
+        Mood::NoSet,
+    ] {
+        stage.issuer.mood(mood);
+        let before = stage.issuer.requests();
+        minutes_pass(60).await;
+        for _ in 0..1000 {
+            assert_eq!(status(&stage, &good).await, 200, "{mood:?}");
+            if stage.issuer.requests() > before {
+                break;
+            }
+        }
+        assert!(stage.issuer.requests() > before, "{mood:?}: nobody looked");
+        assert_eq!(status(&stage, &good).await, 200, "{mood:?}");
+    }
+    stage.issuer.mood(Mood::Fine);
+    minutes_pass(11).await;
+    is_shut_out(&stage.http, &good).await;
+}
+
+#[tokio::test]
+async fn an_issuer_moves_its_keys() {
+    let stage = Stage::set().await;
+    let moved = Issuer::start(vec![stage.stranger.jwk("k2")]).await;
+    let good = stage.good();
+    assert_eq!(status(&stage, &good).await, 200);
+
+    // The old ones stay where they were, but that is no longer the issuer's word.
+    let place = Box::leak(format!("{}/jwks.json", moved.url).into_boxed_str());
+    stage.issuer.mood(Mood::KeysAt(place));
+    minutes_pass(11).await;
+    is_shut_out(&stage.http, &good).await;
+    let new = stage
+        .stranger
+        .token(&header(json!({"kid": "k2"})), &stage.claims(json!({})));
+    assert_eq!(status(&stage, &new).await, 200);
+
+    // When it cannot be asked where they are, they are read where they were.
+    stage.issuer.mood(Mood::Error);
+    let before = moved.fetches();
+    minutes_pass(11).await;
+    for _ in 0..1000 {
+        assert_eq!(status(&stage, &new).await, 200);
+        if moved.fetches() > before {
+            return;
+        }
+    }
+    panic!("nobody looked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_token_is_over_when_its_time_is() {
+    const START: u64 = 1_800_000_000;
+    let stage = Stage::set().await;
+    let clock = HandClock::at(Duration::from_secs(START));
+    let http = tollgate::Gateway::builder()
+        .openapi_text(http_api(&stage.issuer.url).to_string())
+        .clock(Clock::Hand(clock.clone()))
+        .spawn()
+        .await
+        .unwrap();
+    let rest = rest_api_at(&stage.issuer.url, Clock::Hand(clock.clone())).await;
+    let times = json!({"exp": START + 60, "nbf": START, "iat": START});
+    let token = stage.key.token(&header(json!({})), &stage.claims(times));
+
+    for (after, expected) in [
+        (0, 200),
+        (0, 200),
+        (59, 200),
+        (60, 401),
+        (3600, 401),
+        (30, 200),
+    ] {
+        clock.set(Duration::from_secs(START + after));
+        for gateway in [&http, &rest] {
+            let answer = get(gateway, "/plain", &token).await;
+            assert_eq!(answer.status, expected, "{after}: {}", answer.body);
+        }
+    }
+    // Before its time it is none, kept or not.
+    clock.set(Duration::from_secs(START - 1));
+    for gateway in [&http, &rest] {
+        assert_eq!(get(gateway, "/plain", &token).await.status, 401);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -902,16 +1071,9 @@ async fn many_first_requests_make_one_fetch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_is_down_leaves_its_known_keys() {
-    let stage = Stage::set().await;
-    assert_eq!(status(&stage, &stage.good()).await, 200);
-
-    for mood in [
-        Mood::Error,
-        Mood::HangsUp,
-        Mood::Slow,
-        Mood::Redirects,
-        Mood::Huge,
-    ] {
+    for mood in Mood::DOWN {
+        let stage = Stage::set().await;
+        assert_eq!(status(&stage, &stage.good()).await, 200);
         stage.issuer.mood(mood);
         let fresh = stage.key.token(
             &header(json!({})),
@@ -923,6 +1085,64 @@ async fn an_issuer_that_is_down_leaves_its_known_keys() {
             .token(&header(json!({"kid": "x"})), &stage.claims(json!({})));
         assert_eq!(status(&stage, &unknown).await, 401, "{mood:?}");
         assert_eq!(status(&stage, &fresh).await, 200, "{mood:?}");
+        // No key of a stranger's comes in while one cannot look.
+        let forged = stage
+            .stranger
+            .token(&header(json!({})), &stage.claims(json!({})));
+        assert_eq!(status(&stage, &forged).await, 401, "{mood:?}");
+        assert!(stage.issuer.fetches() > 1, "{mood:?} was not met");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_keys_nobody_passes_however_often_he_asks() {
+    for mood in Mood::DOWN {
+        let stage = Stage::set().await;
+        stage.issuer.mood(mood);
+
+        for gateway in [&stage.http, &stage.rest] {
+            for token in [
+                stage.good(),
+                stage.good(),
+                stage
+                    .stranger
+                    .token(&header(json!({})), &stage.claims(json!({}))),
+            ] {
+                let answer = get(gateway, "/plain", &token).await;
+                assert_eq!(answer.status, 401, "{mood:?}");
+                assert_eq!(answer.body, r#"{"message":"Unauthorized"}"#, "{mood:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_read_from_web_addresses_alone() {
+    for place in [
+        "file:///etc/hostname",
+        "/jwks.json",
+        "jwks.json",
+        "//127.0.0.1/jwks.json",
+        "",
+        "data:application/json,{}",
+        "ftp://127.0.0.1/jwks.json",
+        "gopher://127.0.0.1/",
+        "unix:/tmp/socket",
+        "javascript:1",
+        "http:",
+        "http://",
+        "http:///jwks.json",
+        " http://127.0.0.1/",
+        "http://[::1",
+        "http://127.0.0.1:99999/",
+    ] {
+        let stage = Stage::set().await;
+        stage.issuer.mood(Mood::KeysAt(place));
+
+        assert_eq!(status(&stage, &stage.good()).await, 401, "{place}");
+        assert_eq!(stage.issuer.fetches(), 0, "{place}");
+        // Told elsewhere, the pool's own address is read as ever.
+        assert_eq!(get(&stage.rest, "/plain", &stage.good()).await.status, 200);
     }
 }
 
@@ -946,7 +1166,7 @@ async fn an_issuer_that_comes_up_late_is_found() {
         }
 
         stage.issuer.mood(Mood::Fine);
-        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
 
         for gateway in [&stage.http, &stage.rest] {
             assert_eq!(
