@@ -263,6 +263,10 @@ pub const CODES: &[(&str, &str)] = &[
         "a version of the import algorithm that does not exist",
     ),
     ("W0711", "a model's name that AWS does not take"),
+    (
+        "W0732",
+        "a gateway response parameter that is no header, and has no effect",
+    ),
     ("W0905", "a route whose every request will get a 500"),
     ("W0910", "a function that cannot be started"),
     ("W0912", "a service integration without `credentials`"),

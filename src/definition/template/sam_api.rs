@@ -24,6 +24,19 @@ impl Transform<'_, '_> {
         if draft.managed || merges {
             self.add_rest_method(&mut draft, event, merges);
         } else if let Some(true) = event.auth("OverrideApiAuth").and_then(tree::flag) {
+            let says_more = event.auth("Authorizer").is_some()
+                || event.auth("ApiKeyRequired").and_then(tree::flag) == Some(true)
+                || event.auth("ResourcePolicy").is_some();
+            if !says_more {
+                stack.say(
+                    Diagnostic::error(
+                        "E1023",
+                        format!("`OverrideApiAuth` of {} overrides nothing", event.what()),
+                    )
+                    .at(event.span)
+                    .help("say `Authorizer`, `ApiKeyRequired: true` or `ResourcePolicy` beside it"),
+                );
+            }
             if let Some(mut body) = draft.body.take() {
                 self.rest_event_auth(&mut body, &draft, event);
                 draft.body = Some(body);
@@ -557,11 +570,30 @@ impl Transform<'_, '_> {
                         tree::set(&mut made, "responseTemplates", value.clone());
                     }
                     "ResponseParameters" => {
-                        for (place, prefix) in [
+                        const PLACES: [(&str, &str); 3] = [
                             ("Headers", "gatewayresponse.header."),
                             ("Paths", "gatewayresponse.path."),
                             ("QueryStrings", "gatewayresponse.querystring."),
-                        ] {
+                        ];
+                        if value.as_mapping().is_none() {
+                            self.error(
+                                value.span,
+                                format!("`ResponseParameters` of `{kind}` in `GatewayResponses` of `{id}` must be a mapping"),
+                            );
+                        }
+                        for (place, span, _) in value.entries() {
+                            if !PLACES.iter().any(|(known, _)| *known == place) {
+                                let finding = Diagnostic::error(
+                                    "E1020",
+                                    format!(
+                                        "`ResponseParameters` of `{kind}` in `GatewayResponses` of `{id}` has no key `{place}`"
+                                    ),
+                                );
+                                let known = PLACES.map(|(known, _)| known);
+                                self.stack.say(finding.at(span).suggest(place, known));
+                            }
+                        }
+                        for (place, prefix) in PLACES {
                             for (name, _, value) in
                                 get(value, place).into_iter().flat_map(Node::entries)
                             {
