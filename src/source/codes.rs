@@ -273,6 +273,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("W0914", "an authorizer that cannot be built"),
     ("W0915", "a variable that access logs do not have"),
     ("W0916", "an access log that goes elsewhere than at AWS"),
+    (
+        "W1002",
+        "a value for a parameter that the template does not have",
+    ),
     ("W1017", "two integration responses for one pattern"),
     (
         "W1022",

@@ -38,7 +38,7 @@ mod usage_plan;
 mod websocket;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
@@ -135,6 +135,7 @@ pub fn read(
         settings,
         given: &options.parameters,
         environment: options.environment.as_ref(),
+        imported: RefCell::default(),
         first_api: None,
         findings: RefCell::new(found),
         budget: Cell::new(BUDGET),
@@ -165,6 +166,7 @@ pub fn read(
     websocket::read(&stack, &mut template);
     usage_plan::read(&stack, &mut template);
     resources::order(&stack, options, &mut template);
+    resources::report_vain_values(&stack, root.get("Parameters"));
     let mut known: Vec<Diagnostic> = Vec::new();
     for finding in stack.findings.into_inner() {
         // A node that is looked at twice is said once.
@@ -194,6 +196,8 @@ pub(super) struct Stack<'s> {
     /// Values that were given by name.
     given: &'s IndexMap<String, String>,
     environment: Option<&'s EnvironmentFile>,
+    /// Exports of other stacks that were asked for.
+    imported: RefCell<HashSet<String>>,
     /// The API whose id may be configured.
     first_api: Option<String>,
     findings: RefCell<Diagnostics>,

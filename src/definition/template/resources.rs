@@ -207,6 +207,23 @@ pub(super) fn order(stack: &Stack<'_>, options: &Options, template: &mut Templat
     }
 }
 
+/// Names values that were given for parameters which the template does not have.
+pub(super) fn report_vain_values(stack: &Stack<'_>, section: Option<&Node>) {
+    for name in stack.given.keys() {
+        if stack.parameters.get(name).is_some() || stack.imported.borrow().contains(name) {
+            continue;
+        }
+        let mut finding = Diagnostic::warning(
+            "W1002",
+            format!("a value is given for `{name}`, which is no parameter of the template"),
+        );
+        if let Some(section) = section {
+            finding = finding.at(section.span);
+        }
+        stack.say(finding.suggest(name, stack.parameters.names()));
+    }
+}
+
 /// Names live resources that would matter and are not served.
 pub(super) fn report(stack: &Stack<'_>) {
     for (id, resource) in &stack.resources {

@@ -30,6 +30,7 @@ pub(super) fn stack(yaml: &str) -> (Stack<'static>, Node) {
         settings,
         given,
         environment: None,
+        imported: RefCell::default(),
         first_api: None,
         findings: RefCell::new(findings),
         budget: Cell::new(BUDGET),
