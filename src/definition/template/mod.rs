@@ -15,6 +15,7 @@ mod cfn_rest;
 mod cfn_v2;
 mod conditions;
 mod document;
+mod domain_names;
 mod environment_file;
 mod for_each;
 mod globals;
@@ -45,7 +46,9 @@ use indexmap::IndexMap;
 
 use self::parameters::{Parameters, Pseudo};
 use crate::model::Api;
-use crate::model::settings::{ApiKeySettings, FunctionSettings, Settings, UsagePlanSettings};
+use crate::model::settings::{
+    ApiKeySettings, DomainSettings, FunctionSettings, Settings, UsagePlanSettings,
+};
 use crate::source::{Diagnostic, Diagnostics, Node, Sources, Span};
 
 pub use self::environment_file::EnvironmentFile;
@@ -88,6 +91,8 @@ pub struct Template {
     pub api_keys: Vec<ApiKeySettings>,
     /// Usage plans.
     pub usage_plans: Vec<UsagePlanSettings>,
+    /// Custom domain names.
+    pub domains: Vec<DomainSettings>,
     /// Lines for people on what was taken without being asked for.
     pub notes: Vec<String>,
 }
@@ -165,6 +170,7 @@ pub fn read(
     cfn_v2::read(&stack, sources, &mut template);
     websocket::read(&stack, &mut template);
     usage_plan::read(&stack, &mut template);
+    domain_names::read(&stack, &mut template);
     resources::order(&stack, options, &mut template);
     resources::report_vain_values(&stack, root.get("Parameters"));
     let mut known: Vec<Diagnostic> = Vec::new();

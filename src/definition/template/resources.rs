@@ -228,10 +228,8 @@ pub(super) fn report_vain_values(stack: &Stack<'_>, section: Option<&Node>) {
 pub(super) fn report(stack: &Stack<'_>) {
     for (id, resource) in &stack.resources {
         let words = match resource.kind.as_str() {
-            "AWS::ApiGateway::DomainName"
-            | "AWS::ApiGateway::DomainNameV2"
-            | "AWS::ApiGatewayV2::DomainName" => {
-                "custom domain names are not served: the API answers at its own address"
+            "AWS::ApiGateway::DomainNameV2" => {
+                "private domain names are not served: the API answers at its own address"
             }
             "AWS::CloudFormation::Stack" | "AWS::Serverless::Application" => {
                 "nested stacks are not read: serve their templates as definitions of their own"

@@ -4,6 +4,7 @@
 //! what the translator makes.
 
 use super::document::{self, INTEGRATION};
+use super::domain_names;
 use super::sam::{Draft, Transform};
 use super::sam_function::Event;
 use super::tree::{self, get};
@@ -525,24 +526,58 @@ impl Transform<'_, '_> {
         );
         self.generated
             .insert(format!("{id}.Deployment"), deployment);
-        self.domain(
-            id,
-            &draft,
-            "AWS::ApiGateway::DomainName",
-            condition.as_deref(),
-        );
+        self.domain(id, &draft, &stage_id, condition.as_deref());
         self.usage_plan(id, &draft, &stage_id, condition.as_deref());
     }
 
-    /// The custom domain, which is named and not served.
-    pub(super) fn domain(&mut self, id: &str, draft: &Draft, kind: &str, condition: Option<&str>) {
+    /// The custom domain, and a mapping for each of its base paths.
+    pub(super) fn domain(
+        &mut self,
+        id: &str,
+        draft: &Draft,
+        stage_id: &str,
+        condition: Option<&str>,
+    ) {
+        let (kind, mapping_kind, api_key, path_key) = match draft.kind {
+            ApiKind::Rest => (
+                "AWS::ApiGateway::DomainName",
+                "AWS::ApiGateway::BasePathMapping",
+                "RestApiId",
+                "BasePath",
+            ),
+            ApiKind::Http => (
+                "AWS::ApiGatewayV2::DomainName",
+                "AWS::ApiGatewayV2::ApiMapping",
+                "ApiId",
+                "ApiMappingKey",
+            ),
+        };
         let Some(domain) = draft.property("Domain") else {
             return;
         };
         let domain_id = format!("{id}DomainName");
         let mut properties = tree::empty(domain.span);
-        if let Some(name) = get(domain, "DomainName") {
-            tree::set(&mut properties, "DomainName", name.clone());
+        for key in ["DomainName", "MutualTlsAuthentication"] {
+            if let Some(node) = get(domain, key) {
+                tree::set(&mut properties, key, node.clone());
+            }
+        }
+        for path in domain_names::base_paths(domain) {
+            let span = domain.span;
+            let mut mapping = tree::map(
+                [
+                    ("DomainName", tree::reference(&domain_id, span)),
+                    (api_key, tree::reference(id, span)),
+                    ("Stage", tree::reference(stage_id, span)),
+                ],
+                span,
+            );
+            if !path.is_empty() {
+                tree::set(&mut mapping, path_key, tree::text(&path, span));
+            }
+            let letters: String = path.chars().filter(|c| c.is_alphanumeric()).collect();
+            let mapping_id = format!("{id}{letters}BasePathMapping");
+            self.make(&mapping_id, mapping_kind, mapping, condition, span);
         }
         self.make(&domain_id, kind, properties, condition, domain.span);
         self.generated.insert(format!("{id}.DomainName"), domain_id);
