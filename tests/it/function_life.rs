@@ -468,6 +468,29 @@ async fn what_a_function_forks_is_gone_when_it_never_returns_or_the_gateway_ends
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
+async fn a_daemon_that_a_function_leaves_behind_ends_with_its_process() {
+    let folder = code(
+        "import os, subprocess\ndef handler(event, context):\n    daemon = subprocess.Popen(['sleep', '600'], start_new_session=True)\n    if event.get('crashes'):\n        open(event['file'], 'w').write(str(daemon.pid))\n        os._exit(3)\n    return daemon.pid\n",
+    );
+    let file = folder.path().join("daemon");
+    let function = local(&python(folder.path()), &folder);
+    let is_gone = |process: &str| match fs::read_to_string(format!("/proc/{process}/stat")) {
+        Ok(stat) => stat.contains(") Z "),
+        Err(_) => true,
+    };
+
+    outcome(&function, json!({"file": file, "crashes": true})).await;
+    let first = fs::read_to_string(&file).unwrap();
+    let second = result(&function, json!({})).await.to_string();
+    let was_there = !is_gone(&second);
+    function.shutdown().await;
+
+    assert!(was_there);
+    assert!(is_gone(&first) && is_gone(&second), "{first} {second}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
 async fn memory_is_limited_where_that_is_asked_for() {
     let folder = code(
         "def handler(event, context):\n    return len(bytearray(event['mb'] * 1024 * 1024))\n",
