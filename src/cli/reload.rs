@@ -310,6 +310,7 @@ fn needs_restart(start: &Settings, now: &Settings) -> Vec<&'static str> {
         rate_limits: _,
         trusted_proxies: _,
         strict_aws: _,
+        domains: _,
         base_directory: _,
     } = now;
     let address = |store: &Option<crate::model::Spanned<String>>| {

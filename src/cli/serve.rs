@@ -285,6 +285,26 @@ impl Ready {
                 _ => format!("\n{title} ({kind} API, stage {}): {address}\n", facts.stage),
             });
         }
+        for domain in &self.plan.domains {
+            for mapping in &domain.mappings {
+                let Some(api) = self
+                    .plan
+                    .apis
+                    .iter()
+                    .position(|api| api.facts.api_id == mapping.api_id)
+                else {
+                    continue;
+                };
+                let (name, title) = (&domain.name, &self.loaded.apis[api].title);
+                let path = match mapping.path.as_str() {
+                    "" => String::new(),
+                    path => format!("/{path}"),
+                };
+                text.push_str(&format!(
+                    "\n{name}{path} (custom domain) leads to {title}: curl -H 'Host: {name}' http://127.0.0.1:{port}{path}\n"
+                ));
+            }
+        }
         for url in &self.plan.function_urls {
             let (id, function) = (&url.facts.api_id, url.function.name());
             text.push_str(&format!(

@@ -131,6 +131,7 @@ pub(super) fn merge(
             file.apply(&[logical_id, name], &mut function.environment);
         }
     }
+    settings.domains.append(&mut template.domains);
     merge_keys(settings, template, notes);
     for plan in template.usage_plans.drain(..) {
         match settings

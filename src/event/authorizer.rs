@@ -105,7 +105,7 @@ pub fn request_event(exchange: &Exchange<'_>, method_arn: &str) -> Vec<u8> {
         .route
         .map_or("", |route| route.resource_path.as_str());
     event.text("resource", resource);
-    event.text("path", &exchange.path);
+    event.text("path", exchange.event_path());
     event.text("httpMethod", exchange.request.method.as_str());
     rest::write_request_parts(&mut event, exchange, "{}");
     event.key("requestContext");

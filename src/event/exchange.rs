@@ -120,6 +120,8 @@ pub struct Exchange<'p> {
     pub path: String,
     /// The path with the stage, as `requestContext.path` shows it.
     pub path_with_stage: String,
+    /// The request came by a custom domain name.
+    pub by_domain: bool,
     /// The route's variables.
     pub path_parameters: Vec<PathParameter<'p>>,
     /// `x-amzn-RequestId`; HTTP APIs use [`Exchange::extended_request_id`] for both.
@@ -178,6 +180,7 @@ impl<'p> Exchange<'p> {
             request,
             path,
             path_with_stage,
+            by_domain: false,
             path_parameters: Vec::new(),
             request_id,
             extended_request_id,
@@ -221,6 +224,7 @@ impl<'p> Exchange<'p> {
             request,
             path: path.clone().unwrap_or_else(|| self.path.clone()),
             path_with_stage: path.unwrap_or_else(|| self.path_with_stage.clone()),
+            by_domain: self.by_domain,
             path_parameters: self.path_parameters.clone(),
             request_id: self.request_id.clone(),
             extended_request_id: self.extended_request_id.clone(),
@@ -306,6 +310,15 @@ impl<'p> Exchange<'p> {
     /// The client's `User-Agent`.
     pub fn user_agent(&self) -> Option<Cow<'_, str>> {
         self.headers().last("user-agent")
+    }
+
+    /// The path that events of REST APIs show: a custom domain name's with its mapping.
+    pub fn event_path(&self) -> &str {
+        if self.by_domain {
+            &self.path_with_stage
+        } else {
+            &self.path
+        }
     }
 
     /// The host asked for, without its port.

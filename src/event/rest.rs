@@ -104,7 +104,7 @@ pub fn proxy_event(exchange: &Exchange<'_>, body: &Bytes) -> Vec<u8> {
         .route
         .map_or("", |route| route.resource_path.as_str());
     event.text("resource", resource_path);
-    event.text("path", &exchange.path);
+    event.text("path", exchange.event_path());
     event.text("httpMethod", exchange.request.method.as_str());
     write_request_parts(&mut event, exchange, "null");
     event.key("requestContext");

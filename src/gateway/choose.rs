@@ -3,10 +3,11 @@
 //! At the bare address the first API answers, its paths as they are; a named
 //! stage of an HTTP API is part of every URL, as at AWS. By the host
 //! `{apiId}.execute-api.localhost` any API answers in AWS's form, `/{stage}/…`.
+//! By a custom domain name that API answers which the longest mapped path leads to.
 
 use crate::event::ReceivedRequest;
 use crate::model::ApiKind;
-use crate::plan::{ApiPlan, HostChoice, Plan};
+use crate::plan::{ApiPlan, HostChoice, MappingChoice, Plan};
 
 /// An API and the path to match there.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Choice<'p> {
     pub(super) path: String,
     /// The path with the stage, as `requestContext.path` shows it.
     pub(super) path_with_stage: String,
+    /// The request came by a custom domain name.
+    pub(super) by_domain: bool,
 }
 
 /// Why no API was chosen.
@@ -33,6 +36,16 @@ pub(super) fn choose<'p>(
     request: &ReceivedRequest,
 ) -> Result<Choice<'p>, NoChoice<'p>> {
     let host = request.host.as_str();
+    if let Some(mapped) = plan.mapping_of(host, &request.path) {
+        return match mapped {
+            MappingChoice::Nothing => Err(NoChoice::UnknownApi),
+            MappingChoice::Api {
+                api,
+                rest,
+                has_stage,
+            } => by_domain(plan, request, api, rest, has_stage),
+        };
+    }
     let (api, aws_form) = match plan.api_of_host(host) {
         Some(HostChoice::Api(api)) => (api, true),
         Some(HostChoice::Unknown) => return Err(NoChoice::UnknownApi),
@@ -60,17 +73,20 @@ pub(super) fn choose<'p>(
                 api,
                 path: one_slash(path),
                 path_with_stage: sent.to_owned(),
+                by_domain: false,
             })
         }
         ApiKind::Rest => Ok(Choice {
             api,
             path: one_slash(sent),
             path_with_stage: format!("/{stage}{sent}"),
+            by_domain: false,
         }),
         ApiKind::Http if stage == "$default" => Ok(Choice {
             api,
             path: sent.to_owned(),
             path_with_stage: sent.to_owned(),
+            by_domain: false,
         }),
         ApiKind::Http => {
             let path = without_stage().ok_or(NoChoice::UnknownStage(api))?;
@@ -78,9 +94,41 @@ pub(super) fn choose<'p>(
                 api,
                 path: path.to_owned(),
                 path_with_stage: sent.to_owned(),
+                by_domain: false,
             })
         }
     }
+}
+
+/// By a custom domain name: events show the path as it was sent, mapping and all.
+fn by_domain<'p>(
+    plan: &'p Plan,
+    request: &ReceivedRequest,
+    api: &'p ApiPlan,
+    rest: &str,
+    has_stage: bool,
+) -> Result<Choice<'p>, NoChoice<'p>> {
+    let (api, path) = if has_stage {
+        (api, rest)
+    } else {
+        let api = plan.stage_of_path(api, rest);
+        let inner = rest
+            .strip_prefix('/')
+            .and_then(|path| path.strip_prefix(api.facts.stage.as_str()))
+            .filter(|path| path.is_empty() || path.starts_with('/'))
+            .ok_or(NoChoice::UnknownStage(api))?;
+        (api, if inner.is_empty() { "/" } else { inner })
+    };
+    let path = match api.facts.kind {
+        ApiKind::Rest => one_slash(path),
+        ApiKind::Http => path.to_owned(),
+    };
+    Ok(Choice {
+        api,
+        path,
+        path_with_stage: request.path.clone(),
+        by_domain: true,
+    })
 }
 
 /// A REST API sees doubled slashes at the front as one (recorded at AWS).

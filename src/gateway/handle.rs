@@ -65,6 +65,7 @@ pub(super) async fn handle(
     let Choice {
         path,
         path_with_stage,
+        by_domain,
         ..
     } = choice.unwrap_or_else(|| {
         let path = request.path.clone();
@@ -72,12 +73,14 @@ pub(super) async fn handle(
             api,
             path: path.clone(),
             path_with_stage: path,
+            by_domain: false,
         }
     });
     if api.facts.kind == ApiKind::Rest {
         override_method(&mut request);
     }
     let mut exchange = Exchange::begin(facts_for(api), request, path, path_with_stage, received);
+    exchange.by_domain = by_domain;
     watch::begin(&plan.observer, &mut exchange);
     let malformed = malformed.or_else(|| over_size(&exchange));
     let refused = malformed.map(Rejection::Malformed).or(refused);
@@ -132,7 +135,7 @@ async fn run<'p>(
     clock: &Clock,
     logged: Option<LogSettings>,
 ) -> Result<Answer, Rejection> {
-    if api.endpoint_disabled {
+    if api.endpoint_disabled && !exchange.by_domain {
         return Err(Rejection::EndpointDisabled);
     }
     if let Some(response) = cors::preflight(api, exchange) {

@@ -53,6 +53,8 @@ pub struct Settings {
     pub store: Option<Spanned<String>>,
     /// How the store is used.
     pub store_options: StoreOptions,
+    /// Custom domain names, which templates have.
+    pub domains: Vec<DomainSettings>,
     /// Rate limits beyond AWS's, over every API.
     pub rate_limits: Vec<RateLimit>,
     /// Networks whose `X-Forwarded-For` is believed.
@@ -92,6 +94,7 @@ impl Default for Settings {
             vpc_links: IndexMap::new(),
             store: None,
             store_options: StoreOptions::default(),
+            domains: Vec::new(),
             rate_limits: Vec::new(),
             trusted_proxies: Vec::new(),
             admin: AdminSettings::default(),
@@ -99,6 +102,28 @@ impl Default for Settings {
             base_directory: PathBuf::new(),
         }
     }
+}
+
+/// A custom domain name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainSettings {
+    /// In lower case.
+    pub name: String,
+    /// Where its paths lead.
+    pub mappings: Vec<DomainMapping>,
+}
+
+/// An API behind a custom domain name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainMapping {
+    /// What its paths begin with, without slashes around it; empty: with nothing.
+    pub path: String,
+    /// The API's id.
+    pub api_id: String,
+    /// Absent: the path goes on with the stage.
+    pub stage: Option<String>,
+    /// The place of the mapping.
+    pub span: Span,
 }
 
 /// How the store is used.

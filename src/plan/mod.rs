@@ -26,7 +26,7 @@ use crate::function::Functions;
 use crate::integration::Integration;
 use crate::limit::{Configured, Limits, RouteTolls};
 use crate::model::ApiKeySource;
-use crate::model::settings::Settings;
+use crate::model::settings::{DomainMapping, DomainSettings, Settings};
 use crate::observe::Observer;
 use crate::observe::metrics::{ApiMetrics, RouteMetrics};
 
@@ -47,6 +47,8 @@ pub struct Plan {
     pub apis: Vec<ApiPlan>,
     /// The functions that the configuration and templates place.
     pub functions: Functions,
+    /// Custom domain names, the longest paths of each first.
+    pub domains: Vec<DomainSettings>,
     /// URLs of functions, which belong to no API.
     pub function_urls: Vec<FunctionUrlPlan>,
     /// Counts for all of them; the same from plan to plan.
@@ -69,8 +71,14 @@ impl Plan {
         observer: Arc<Observer>,
         settings: &Settings,
     ) -> Self {
+        let mut domains = settings.domains.clone();
+        for domain in &mut domains {
+            let length = |mapping: &DomainMapping| std::cmp::Reverse(mapping.path.len());
+            domain.mappings.sort_by_key(length);
+        }
         Self {
             observer,
+            domains,
             apis: Vec::new(),
             functions,
             function_urls: Vec::new(),
@@ -177,6 +185,57 @@ impl Plan {
         Some(found.map_or(HostChoice::Unknown, HostChoice::Api))
     }
 
+    /// Where a request by a custom domain name leads: the mapping of the longest path,
+    /// as at AWS ("API mappings for custom domain names"). `None` for every other host.
+    pub fn mapping_of<'p, 'r>(
+        &'p self,
+        host: &str,
+        path: &'r str,
+    ) -> Option<MappingChoice<'p, 'r>> {
+        if self.domains.is_empty() {
+            return None;
+        }
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let domain = self
+            .domains
+            .iter()
+            .find(|domain| domain.name.eq_ignore_ascii_case(name))?;
+        let found = domain.mappings.iter().find_map(|mapping| {
+            let rest = if mapping.path.is_empty() {
+                path
+            } else {
+                path.strip_prefix('/')?
+                    .strip_prefix(mapping.path.as_str())?
+            };
+            if !rest.is_empty() && !rest.starts_with('/') {
+                return None;
+            }
+            let api = self.apis.iter().find(|api| {
+                api.facts.api_id == mapping.api_id
+                    && mapping
+                        .stage
+                        .as_ref()
+                        .is_none_or(|stage| api.facts.stage == *stage)
+            })?;
+            Some((
+                api,
+                if rest.is_empty() { "/" } else { rest },
+                mapping.stage.is_some(),
+            ))
+        });
+        Some(match found {
+            Some((api, rest, has_stage)) => MappingChoice::Api {
+                api,
+                rest,
+                has_stage,
+            },
+            None => MappingChoice::Nothing,
+        })
+    }
+
     /// Of the stages of `api`, each of which is an entry of its own, the one that the
     /// path's first segment names; else `$default`, else `api` itself.
     pub fn stage_of_path<'p>(&'p self, api: &'p ApiPlan, path: &str) -> &'p ApiPlan {
@@ -195,6 +254,22 @@ impl Plan {
             .or_else(|| named("$default"))
             .unwrap_or(api)
     }
+}
+
+/// Where a path of a custom domain name leads.
+#[derive(Debug)]
+pub enum MappingChoice<'p, 'r> {
+    /// To an API.
+    Api {
+        /// The API, at the mapping's stage if that has one.
+        api: &'p ApiPlan,
+        /// The path without the mapping's.
+        rest: &'r str,
+        /// The mapping tells the stage; else the path does.
+        has_stage: bool,
+    },
+    /// No mapping of the domain has this path.
+    Nothing,
 }
 
 /// What a host in the `execute-api` form names.

@@ -263,12 +263,20 @@ pub const CODES: &[(&str, &str)] = &[
         "a version of the import algorithm that does not exist",
     ),
     ("W0711", "a model's name that AWS does not take"),
+    (
+        "W0732",
+        "a gateway response parameter that is no header, and has no effect",
+    ),
     ("W0905", "a route whose every request will get a 500"),
     ("W0910", "a function that cannot be started"),
     ("W0912", "a service integration without `credentials`"),
     ("W0914", "an authorizer that cannot be built"),
     ("W0915", "a variable that access logs do not have"),
     ("W0916", "an access log that goes elsewhere than at AWS"),
+    (
+        "W1002",
+        "a value for a parameter that the template does not have",
+    ),
     ("W1017", "two integration responses for one pattern"),
     (
         "W1022",

@@ -393,15 +393,16 @@ async fn a_thousand_calls_at_once_to_four_processes_are_each_answered_once() {
 #[tokio::test]
 async fn a_function_that_crashes_every_third_time_loses_no_other_call() {
     let folder = code(
-        "import os\nran = []\ndef handler(event, context):\n    ran.append(1)\n    if len(ran) == 3:\n        os._exit(9)\n    return event['n']\n",
+        "import os\nran = []\ndef handler(event, context):\n    with open(event['file'], 'a') as f:\n        f.write('%d\\n' % event['n'])\n    ran.append(1)\n    if len(ran) == 3:\n        os._exit(9)\n    return event['n']\n",
     );
+    let file = folder.path().join("ran");
     let mut settings = python(folder.path());
     settings.reserved_concurrency = Some(4);
     let function = local(&settings, &folder);
 
     let (mut crashed, mut answered) = (0, 0);
     for round in 0..6 {
-        let calls = (0..4).map(|n| outcome(&function, json!({"n": round * 4 + n})));
+        let calls = (0..4).map(|n| outcome(&function, json!({"n": round * 4 + n, "file": file})));
         for (n, outcome) in futures_util::future::join_all(calls)
             .await
             .into_iter()
@@ -422,9 +423,18 @@ async fn a_function_that_crashes_every_third_time_loses_no_other_call() {
     }
 
     assert_eq!(crashed + answered, 24);
+    // Each ran once: none is lost with a crash, and none is tried again behind the caller's back.
+    let mut ran: Vec<u64> = fs::read_to_string(&file)
+        .unwrap()
+        .lines()
+        .map(|line| line.parse().unwrap())
+        .collect();
+    ran.sort_unstable();
+    assert_eq!(ran, (0..24).collect::<Vec<u64>>());
     // Of every three calls of a process one crashes; those of the last processes are not full.
     assert!((4..=8).contains(&crashed), "{crashed}");
     function.shutdown().await;
+    assert!(function.processes().is_empty());
 }
 
 #[cfg(target_os = "linux")]
@@ -454,6 +464,29 @@ async fn what_a_function_forks_is_gone_when_it_never_returns_or_the_gateway_ends
     for process in first.split(' ').chain(second.split(' ')) {
         assert!(is_gone(process), "{process} is left over");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_daemon_that_a_function_leaves_behind_ends_with_its_process() {
+    let folder = code(
+        "import os, subprocess\ndef handler(event, context):\n    daemon = subprocess.Popen(['sleep', '600'], start_new_session=True)\n    if event.get('crashes'):\n        open(event['file'], 'w').write(str(daemon.pid))\n        os._exit(3)\n    return daemon.pid\n",
+    );
+    let file = folder.path().join("daemon");
+    let function = local(&python(folder.path()), &folder);
+    let is_gone = |process: &str| match fs::read_to_string(format!("/proc/{process}/stat")) {
+        Ok(stat) => stat.contains(") Z "),
+        Err(_) => true,
+    };
+
+    outcome(&function, json!({"file": file, "crashes": true})).await;
+    let first = fs::read_to_string(&file).unwrap();
+    let second = result(&function, json!({})).await.to_string();
+    let was_there = !is_gone(&second);
+    function.shutdown().await;
+
+    assert!(was_there);
+    assert!(is_gone(&first) && is_gone(&second), "{first} {second}");
 }
 
 #[cfg(target_os = "linux")]

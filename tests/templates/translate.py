@@ -7,6 +7,7 @@ Two comparisons for each template. The translator's output, read as the plain
 template that it is, must have the very same routes as the SAM template. And the
 paths, methods, integrations, authorizers and API keys that this script reads
 from that output by itself must be those that tollgate lists.
+What the translator refuses (refused.yaml) tollgate has to refuse, with a place and the word.
 """
 
 import argparse
@@ -18,7 +19,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
+from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
@@ -278,8 +281,37 @@ def check(gateway, template, parameters):
     finally:
         plain.unlink()
     wanted = sorted(Stack(made, parameters).rows(), key=order)
-    reduced = [{key: row[key] for key in KEYS if key in row} for row in given if row["type"] != "WEBSOCKET"]
+    # APIs of plain resources have nothing that the translator makes.
+    made_here = [name for name, one in made["Resources"].items() if "Body" in one.get("Properties", {})]
+    reduced = [{key: row[key] for key in KEYS if key in row} for row in given if row["api"] in made_here]
     return found + differences(wanted, reduced, ("translator", "tollgate"))
+
+
+def refused(gateway, one):
+    """What is wrong with how a template is refused."""
+    template = {
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Conditions": {"Yes": {"Fn::Equals": ["a", "a"]}},
+        "Globals": one.get("globals", {}),
+        "Resources": one["resources"],
+    }
+    text = json.dumps(template, indent=1)
+    try:
+        Translator({}, Parser()).translate(package(json.loads(text)), {})
+        return ["the translator takes it"]
+    except InvalidDocumentException:
+        pass
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "template.json")
+        path.write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [gateway, "routes", path.name], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        )
+    found = [] if done.returncode == 1 else [f"exit status {done.returncode}"]
+    for word in ("error[", "template.json:", one["says"]):
+        if word not in done.stderr:
+            found.append(f"not said: {word}")
+    return found + (done.stderr.splitlines() if found else [])
 
 
 def main():
@@ -312,6 +344,14 @@ def main():
                 print(f"FAIL  {name}", *found[:60], sep="\n      ")
             else:
                 passed += 1
+    cases = {} if options.templates else yaml_parse((HERE / "refused.yaml").read_text(encoding="utf-8"))
+    for name, one in cases.items():
+        found = refused(gateway, one)
+        if found:
+            failed += 1
+            print(f"FAIL  refused: {name}", *found[:20], sep="\n      ")
+        else:
+            passed += 1
     print(f"{passed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 

@@ -62,9 +62,26 @@ impl Reader<'_, '_> {
                     span: node.span,
                 })
             });
-            let response_parameters = get(fields, "responseParameters")
+            let mut response_parameters = get(fields, "responseParameters")
                 .map(|node| values::text_map(node, "`responseParameters`", self.findings))
                 .unwrap_or_default();
+            // AWS documents header, path and querystring as places; an answer has headers alone.
+            response_parameters.retain(|target, source| {
+                let is_vain = ["gatewayresponse.path.", "gatewayresponse.querystring."]
+                    .iter()
+                    .any(|place| {
+                        target
+                            .strip_prefix(place)
+                            .is_some_and(|name| !name.is_empty())
+                    });
+                if is_vain {
+                    let message =
+                        format!("`{target}` of {what} has no effect: an answer has headers only");
+                    self.findings
+                        .push(Diagnostic::warning("W0732", message).at(source.span));
+                }
+                !is_vain
+            });
             for (target, source) in &response_parameters {
                 if let Err(problem) = mapping::gateway_response(target, &source.value) {
                     self.findings

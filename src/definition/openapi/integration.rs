@@ -482,9 +482,11 @@ impl<'a> Reader<'a, '_> {
         }
         for (target, source) in parameters {
             match mapping::rest_response(target, &source.value) {
-                Err(problem) => self
-                    .findings
-                    .push(Diagnostic::error("E0501", problem).at(source.span)),
+                Err(problem) => self.findings.push(
+                    Diagnostic::error("E0501", problem)
+                        .at(source.span)
+                        .help(mapping::quoting(&source.value)),
+                ),
                 Ok(name) => {
                     let Some(headers) = headers else { continue };
                     if !headers.iter().any(|known| known.eq_ignore_ascii_case(name)) {

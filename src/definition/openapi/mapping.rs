@@ -148,6 +148,14 @@ pub(super) fn rest_response<'a>(target: &'a str, source: &str) -> Result<&'a str
     }
 }
 
+/// How a constant is written.
+pub(super) fn quoting(source: &str) -> String {
+    format!(
+        "a constant has quotes of its own: \"'{}'\"",
+        source.trim_matches('\'')
+    )
+}
+
 /// A header of a gateway response.
 pub(super) fn gateway_response(target: &str, source: &str) -> Result<(), Problem> {
     if !target

@@ -180,7 +180,9 @@ impl Function<'_, '_> {
             self.warn(
                 "W1041",
                 format!("the function `{id}` has no `Runtime`, so that it cannot be run"),
-                None,
+                Some(
+                    "write one, `Runtime: python3.12`, or place it in `functions` of tollgate.yaml",
+                ),
             );
             return None;
         };
@@ -191,7 +193,7 @@ impl Function<'_, '_> {
                 self.warn(
                     "W1041",
                     format!("the function `{id}` has no `Handler`, so that it cannot be run"),
-                    None,
+                    Some("write one, `Handler: FILE.FUNCTION`, or place it in `functions` of tollgate.yaml"),
                 );
                 return None;
             }

@@ -493,6 +493,7 @@ impl Stack<'_> {
     /// A value of another stack: given like a parameter, or not there.
     fn import(&self, argument: &Node, span: Span, depth: usize) -> Resolved {
         let name = self.needed_text(argument, "Fn::ImportValue", depth)?;
+        self.imported.borrow_mut().insert(name.clone());
         match self.given.get(&name) {
             Some(value) => Ok(Some(tree::text(value, span))),
             None => Err(Box::new(

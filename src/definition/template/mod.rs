@@ -15,6 +15,7 @@ mod cfn_rest;
 mod cfn_v2;
 mod conditions;
 mod document;
+mod domain_names;
 mod environment_file;
 mod for_each;
 mod globals;
@@ -29,21 +30,25 @@ mod sam_cors;
 mod sam_function;
 mod sam_http_api;
 mod sam_policy;
+mod sam_properties;
 mod sam_usage_plan;
+mod sam_web_socket;
 mod stages;
 mod tree;
 mod usage_plan;
 mod websocket;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
 use self::parameters::{Parameters, Pseudo};
 use crate::model::Api;
-use crate::model::settings::{ApiKeySettings, FunctionSettings, Settings, UsagePlanSettings};
+use crate::model::settings::{
+    ApiKeySettings, DomainSettings, FunctionSettings, Settings, UsagePlanSettings,
+};
 use crate::source::{Diagnostic, Diagnostics, Node, Sources, Span};
 
 pub use self::environment_file::EnvironmentFile;
@@ -86,6 +91,8 @@ pub struct Template {
     pub api_keys: Vec<ApiKeySettings>,
     /// Usage plans.
     pub usage_plans: Vec<UsagePlanSettings>,
+    /// Custom domain names.
+    pub domains: Vec<DomainSettings>,
     /// Lines for people on what was taken without being asked for.
     pub notes: Vec<String>,
 }
@@ -133,6 +140,7 @@ pub fn read(
         settings,
         given: &options.parameters,
         environment: options.environment.as_ref(),
+        imported: RefCell::default(),
         first_api: None,
         findings: RefCell::new(found),
         budget: Cell::new(BUDGET),
@@ -162,7 +170,9 @@ pub fn read(
     cfn_v2::read(&stack, sources, &mut template);
     websocket::read(&stack, &mut template);
     usage_plan::read(&stack, &mut template);
+    domain_names::read(&stack, &mut template);
     resources::order(&stack, options, &mut template);
+    resources::report_vain_values(&stack, root.get("Parameters"));
     let mut known: Vec<Diagnostic> = Vec::new();
     for finding in stack.findings.into_inner() {
         // A node that is looked at twice is said once.
@@ -192,6 +202,8 @@ pub(super) struct Stack<'s> {
     /// Values that were given by name.
     given: &'s IndexMap<String, String>,
     environment: Option<&'s EnvironmentFile>,
+    /// Exports of other stacks that were asked for.
+    imported: RefCell<HashSet<String>>,
     /// The API whose id may be configured.
     first_api: Option<String>,
     findings: RefCell<Diagnostics>,

@@ -207,14 +207,29 @@ pub(super) fn order(stack: &Stack<'_>, options: &Options, template: &mut Templat
     }
 }
 
+/// Names values that were given for parameters which the template does not have.
+pub(super) fn report_vain_values(stack: &Stack<'_>, section: Option<&Node>) {
+    for name in stack.given.keys() {
+        if stack.parameters.get(name).is_some() || stack.imported.borrow().contains(name) {
+            continue;
+        }
+        let mut finding = Diagnostic::warning(
+            "W1002",
+            format!("a value is given for `{name}`, which is no parameter of the template"),
+        );
+        if let Some(section) = section {
+            finding = finding.at(section.span);
+        }
+        stack.say(finding.suggest(name, stack.parameters.names()));
+    }
+}
+
 /// Names live resources that would matter and are not served.
 pub(super) fn report(stack: &Stack<'_>) {
     for (id, resource) in &stack.resources {
         let words = match resource.kind.as_str() {
-            "AWS::ApiGateway::DomainName"
-            | "AWS::ApiGateway::DomainNameV2"
-            | "AWS::ApiGatewayV2::DomainName" => {
-                "custom domain names are not served: the API answers at its own address"
+            "AWS::ApiGateway::DomainNameV2" => {
+                "private domain names are not served: the API answers at its own address"
             }
             "AWS::CloudFormation::Stack" | "AWS::Serverless::Application" => {
                 "nested stacks are not read: serve their templates as definitions of their own"

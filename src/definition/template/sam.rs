@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
-use super::{Resource, Stack, document, globals, tree};
+use super::{Resource, Stack, document, globals, sam_properties, tree};
 use crate::model::ApiKind;
 use crate::source::{Diagnostic, Node, Span};
 
@@ -129,6 +129,7 @@ fn is_replaced(kind: &str) -> bool {
             | "AWS::Serverless::StateMachine"
             | "AWS::Serverless::LayerVersion"
             | "AWS::Serverless::SimpleTable"
+            | "AWS::Serverless::WebSocketApi"
     )
 }
 
@@ -141,6 +142,7 @@ impl Transform<'_, '_> {
             let Some(kind) = resource.kind.strip_prefix("AWS::Serverless::") else {
                 continue;
             };
+            sam_properties::check(id, kind, resource, stack);
             let merged = globals::merged(
                 globals_section,
                 kind,
@@ -152,6 +154,7 @@ impl Transform<'_, '_> {
                 "HttpApi" => self.add_draft(id, ApiKind::Http, &merged, resource),
                 "Function" => callers.push(self.function(id, resource, &merged)),
                 "StateMachine" => {
+                    self.role(id, resource, &merged);
                     let events = tree::get(&merged, "Events").cloned();
                     self.keep(id, "AWS::StepFunctions::StateMachine", resource, merged);
                     callers.push(Caller {
@@ -162,6 +165,7 @@ impl Transform<'_, '_> {
                         alias: None,
                     });
                 }
+                "WebSocketApi" => self.web_socket(id, resource, &merged),
                 "LayerVersion" => self.keep(id, "AWS::Lambda::LayerVersion", resource, merged),
                 "SimpleTable" => self.keep(id, "AWS::DynamoDB::Table", resource, merged),
                 _ => {}
@@ -179,7 +183,23 @@ impl Transform<'_, '_> {
         self.made.insert(id.to_owned(), resource);
     }
 
-    /// A resource that comes with `of`.
+    /// The role of a function or state machine that names none.
+    pub(super) fn role(&mut self, id: &str, resource: &Resource, properties: &Node) {
+        if tree::get(properties, "Role").is_none() {
+            let span = resource.span;
+            let condition = resource.condition.as_deref();
+            let role_id = format!("{id}Role");
+            self.make(
+                &role_id,
+                "AWS::IAM::Role",
+                tree::empty(span),
+                condition,
+                span,
+            );
+        }
+    }
+
+    /// A resource that comes with another one.
     pub(super) fn make(
         &mut self,
         id: &str,
@@ -188,6 +208,16 @@ impl Transform<'_, '_> {
         condition: Option<&str>,
         span: Span,
     ) {
+        let written = self.stack.resources.get(id);
+        if let Some(written) = written.filter(|written| !is_replaced(&written.kind)) {
+            // An implicit API takes the place of whatever has its name.
+            if !matches!(id, IMPLICIT_REST | IMPLICIT_HTTP) {
+                let message = format!(
+                    "SAM makes a resource `{id}` of type {kind}, and the template has one of that name"
+                );
+                return self.error(written.span, message);
+            }
+        }
         let resource = Resource {
             kind: kind.to_owned(),
             properties,

@@ -4,6 +4,7 @@
 //! what the translator makes.
 
 use super::document::{self, INTEGRATION};
+use super::domain_names;
 use super::sam::{Draft, Transform};
 use super::sam_function::Event;
 use super::tree::{self, get};
@@ -24,6 +25,19 @@ impl Transform<'_, '_> {
         if draft.managed || merges {
             self.add_rest_method(&mut draft, event, merges);
         } else if let Some(true) = event.auth("OverrideApiAuth").and_then(tree::flag) {
+            let says_more = event.auth("Authorizer").is_some()
+                || event.auth("ApiKeyRequired").and_then(tree::flag) == Some(true)
+                || event.auth("ResourcePolicy").is_some();
+            if !says_more {
+                stack.say(
+                    Diagnostic::error(
+                        "E1023",
+                        format!("`OverrideApiAuth` of {} overrides nothing", event.what()),
+                    )
+                    .at(event.span)
+                    .help("say `Authorizer`, `ApiKeyRequired: true` or `ResourcePolicy` beside it"),
+                );
+            }
             if let Some(mut body) = draft.body.take() {
                 self.rest_event_auth(&mut body, &draft, event);
                 draft.body = Some(body);
@@ -512,24 +526,58 @@ impl Transform<'_, '_> {
         );
         self.generated
             .insert(format!("{id}.Deployment"), deployment);
-        self.domain(
-            id,
-            &draft,
-            "AWS::ApiGateway::DomainName",
-            condition.as_deref(),
-        );
+        self.domain(id, &draft, &stage_id, condition.as_deref());
         self.usage_plan(id, &draft, &stage_id, condition.as_deref());
     }
 
-    /// The custom domain, which is named and not served.
-    pub(super) fn domain(&mut self, id: &str, draft: &Draft, kind: &str, condition: Option<&str>) {
+    /// The custom domain, and a mapping for each of its base paths.
+    pub(super) fn domain(
+        &mut self,
+        id: &str,
+        draft: &Draft,
+        stage_id: &str,
+        condition: Option<&str>,
+    ) {
+        let (kind, mapping_kind, api_key, path_key) = match draft.kind {
+            ApiKind::Rest => (
+                "AWS::ApiGateway::DomainName",
+                "AWS::ApiGateway::BasePathMapping",
+                "RestApiId",
+                "BasePath",
+            ),
+            ApiKind::Http => (
+                "AWS::ApiGatewayV2::DomainName",
+                "AWS::ApiGatewayV2::ApiMapping",
+                "ApiId",
+                "ApiMappingKey",
+            ),
+        };
         let Some(domain) = draft.property("Domain") else {
             return;
         };
         let domain_id = format!("{id}DomainName");
         let mut properties = tree::empty(domain.span);
-        if let Some(name) = get(domain, "DomainName") {
-            tree::set(&mut properties, "DomainName", name.clone());
+        for key in ["DomainName", "MutualTlsAuthentication"] {
+            if let Some(node) = get(domain, key) {
+                tree::set(&mut properties, key, node.clone());
+            }
+        }
+        for path in domain_names::base_paths(domain) {
+            let span = domain.span;
+            let mut mapping = tree::map(
+                [
+                    ("DomainName", tree::reference(&domain_id, span)),
+                    (api_key, tree::reference(id, span)),
+                    ("Stage", tree::reference(stage_id, span)),
+                ],
+                span,
+            );
+            if !path.is_empty() {
+                tree::set(&mut mapping, path_key, tree::text(&path, span));
+            }
+            let letters: String = path.chars().filter(|c| c.is_alphanumeric()).collect();
+            let mapping_id = format!("{id}{letters}BasePathMapping");
+            self.make(&mapping_id, mapping_kind, mapping, condition, span);
         }
         self.make(&domain_id, kind, properties, condition, domain.span);
         self.generated.insert(format!("{id}.DomainName"), domain_id);
@@ -557,11 +605,30 @@ impl Transform<'_, '_> {
                         tree::set(&mut made, "responseTemplates", value.clone());
                     }
                     "ResponseParameters" => {
-                        for (place, prefix) in [
+                        const PLACES: [(&str, &str); 3] = [
                             ("Headers", "gatewayresponse.header."),
                             ("Paths", "gatewayresponse.path."),
                             ("QueryStrings", "gatewayresponse.querystring."),
-                        ] {
+                        ];
+                        if value.as_mapping().is_none() {
+                            self.error(
+                                value.span,
+                                format!("`ResponseParameters` of `{kind}` in `GatewayResponses` of `{id}` must be a mapping"),
+                            );
+                        }
+                        for (place, span, _) in value.entries() {
+                            if !PLACES.iter().any(|(known, _)| *known == place) {
+                                let finding = Diagnostic::error(
+                                    "E1020",
+                                    format!(
+                                        "`ResponseParameters` of `{kind}` in `GatewayResponses` of `{id}` has no key `{place}`"
+                                    ),
+                                );
+                                let known = PLACES.map(|(known, _)| known);
+                                self.stack.say(finding.at(span).suggest(place, known));
+                            }
+                        }
+                        for (place, prefix) in PLACES {
                             for (name, _, value) in
                                 get(value, place).into_iter().flat_map(Node::entries)
                             {

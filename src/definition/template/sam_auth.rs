@@ -286,6 +286,7 @@ impl Transform<'_, '_> {
         }
         let text = |value: &str| tree::text(value, span);
         let identity = get(authorizer, "Identity");
+        self.check_identity(identity, &what)?;
         let field = |key: &str| identity.and_then(|identity| get(identity, key));
         let header = field("Header")
             .cloned()
@@ -408,6 +409,7 @@ impl Transform<'_, '_> {
         let mut extension = tree::map([("type", text("request"))], span);
         self.lambda_fields(&mut extension, authorizer, span, &what)?;
         let identity = get(authorizer, "Identity");
+        self.check_identity(identity, &what)?;
         if let Some(identity) = identity {
             if let Some(ttl) = get(identity, "ReauthorizeEvery") {
                 tree::set(&mut extension, "authorizerResultTtlInSeconds", ttl.clone());
@@ -450,6 +452,38 @@ impl Transform<'_, '_> {
             ],
             span,
         ))
+    }
+
+    /// `Identity` is a mapping, and its sources are lists of text.
+    fn check_identity(&self, identity: Option<&Node>, what: &str) -> Option<()> {
+        let Some(identity) = identity else {
+            return Some(());
+        };
+        if identity.as_mapping().is_none() || tree::intrinsic(identity).is_some() {
+            self.auth_error(
+                identity.span,
+                format!("`Identity` of {what} must be a mapping"),
+            );
+            return None;
+        }
+        for key in ["Headers", "QueryStrings", "StageVariables", "Context"] {
+            let Some(sources) = get(identity, key) else {
+                continue;
+            };
+            let is_list = sources.as_sequence().is_some_and(|items| {
+                items
+                    .iter()
+                    .all(|item| item.as_str().is_some() && item.as_mapping().is_none())
+            });
+            if !is_list {
+                self.auth_error(
+                    sources.span,
+                    format!("`{key}` in `Identity` of {what} must be a list of text"),
+                );
+                return None;
+            }
+        }
+        Some(())
     }
 
     /// The uri and role of a Lambda authorizer.

@@ -37,11 +37,11 @@ impl Transform<'_, '_> {
                 self.stack.say(finding.at(*span).suggest(key, KEYS));
             }
         }
-        let Some(origin) = get(&cors, "AllowOrigin") else {
-            return self.error(span, format!("`Cors` of `{id}` has no `AllowOrigin`"));
-        };
+        let mut cors = cors;
+        tree::entry(&mut cors, "AllowOrigin", tree::text("'*'", span));
+        let origin = get(&cors, "AllowOrigin");
         let credentials = get(&cors, "AllowCredentials").and_then(Node::as_bool) == Some(true);
-        if credentials && origin.as_str() == Some("'*'") {
+        if credentials && origin.and_then(Node::as_str) == Some("'*'") {
             self.error(
                 span,
                 format!("`AllowCredentials` of `{id}` cannot be true with the origin '*'"),

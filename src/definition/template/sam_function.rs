@@ -45,6 +45,16 @@ impl Transform<'_, '_> {
             .and_then(|node| stack.text(node, "`AutoPublishAlias`"));
         if let Some(alias) = &alias {
             let span = resource.span;
+            let is_name = alias
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+                && !alias.chars().all(|c| c.is_ascii_digit());
+            if !is_name {
+                self.error(
+                    tree::get(&properties, "AutoPublishAlias").map_or(span, |node| node.span),
+                    format!("`AutoPublishAlias` of `{id}` must be letters, digits, `-` and `_`, and no mere number"),
+                );
+            }
             let version_id = format!("{id}Version");
             let alias_id = format!("{id}Alias{}", alias.replace('-', "D").replace('_', "U"));
             let name = ("FunctionName", tree::reference(id, span));
@@ -66,6 +76,7 @@ impl Transform<'_, '_> {
             self.generated.insert(format!("{id}.Version"), version_id);
             self.generated.insert(format!("{id}.Alias"), alias_id);
         }
+        self.role(id, resource, &properties);
         if let Some(config) = tree::get(&properties, "FunctionUrlConfig") {
             let span = config.span;
             let mut fields = vec![("TargetFunctionArn", tree::reference(id, span))];
@@ -103,13 +114,23 @@ impl Transform<'_, '_> {
     /// Writes a caller's events into the documents of their APIs.
     pub(super) fn events(&mut self, caller: &Caller) {
         for (name, span, node) in events_of(caller) {
-            let kind = match tree::get(node, "Type").and_then(Node::as_str) {
-                Some("Api") => ApiKind::Rest,
-                Some("HttpApi") if !caller.is_state_machine => ApiKind::Http,
+            let what = format!("the event `{name}` of `{}`", caller.id);
+            let Some(event_type) = self.event_type(caller, &what, node) else {
+                continue;
+            };
+            let kind = match event_type {
+                "Api" => ApiKind::Rest,
+                "HttpApi" => ApiKind::Http,
                 _ => continue,
             };
             let properties = tree::get(node, "Properties");
             if properties.is_none() && kind == ApiKind::Rest {
+                self.error(span, format!("{what} has no `Path` or no `Method`"));
+                continue;
+            }
+            if let Some(properties) = properties
+                && !self.event_properties(caller, &what, event_type, properties)
+            {
                 continue;
             }
             let empty = tree::empty(span);
@@ -141,6 +162,17 @@ impl Transform<'_, '_> {
             ApiKind::Rest => ("RestApiId", IMPLICIT_REST),
             ApiKind::Http => ("ApiId", IMPLICIT_HTTP),
         };
+        let written = tree::get(node, property).and_then(tree::intrinsic);
+        if let Some((function, _)) = written
+            && function != "Ref"
+        {
+            let message =
+                format!("`{property}` of {what} must be a name or `!Ref`, not {function}");
+            let place = tree::get(node, property).map_or(span, |node| node.span);
+            return self
+                .stack
+                .say(Diagnostic::error("E1022", message).at(place));
+        }
         let api = match tree::get(&properties, property) {
             None => implicit.to_owned(),
             Some(id) => match (tree::intrinsic(id), id.as_str()) {

@@ -190,13 +190,9 @@ impl Transform<'_, '_> {
             condition.as_deref(),
             span,
         );
-        self.generated.insert(format!("{id}.Stage"), stage_id);
-        self.domain(
-            id,
-            &draft,
-            "AWS::ApiGatewayV2::DomainName",
-            condition.as_deref(),
-        );
+        self.generated
+            .insert(format!("{id}.Stage"), stage_id.clone());
+        self.domain(id, &draft, &stage_id, condition.as_deref());
     }
 
     fn http_cors(&self, body: &mut Node, draft: &Draft, id: &str) {

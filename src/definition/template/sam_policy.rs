@@ -12,8 +12,11 @@ const KEY: &str = "x-amazon-apigateway-policy";
 impl Transform<'_, '_> {
     /// Adds what the lists say of the methods of one path.
     pub(super) fn resource_policy(&self, body: &mut Node, policy: &Node, path: &str, stage: &Node) {
-        let resources = resources(body, path, stage, policy.span);
         let span = policy.span;
+        if policy.as_mapping().is_none() || tree::intrinsic(policy).is_some() {
+            return self.error(span, "`ResourcePolicy` must be a mapping");
+        }
+        let resources = resources(body, path, stage, span);
         for (key, effect) in [
             ("AwsAccountWhitelist", "Allow"),
             ("AwsAccountBlacklist", "Deny"),
@@ -40,10 +43,18 @@ impl Transform<'_, '_> {
         ] {
             let mut vpcs = Vec::new();
             let mut endpoints = Vec::new();
-            for node in get(policy, &format!("SourceVpc{prefix}"))
-                .and_then(Node::as_sequence)
-                .unwrap_or_default()
-            {
+            let sources = get(policy, &format!("SourceVpc{prefix}"));
+            let is_plain = sources.is_none_or(|node| {
+                node.as_sequence()
+                    .is_some_and(|items| items.iter().all(|item| item.as_str().is_some()))
+            });
+            if !is_plain {
+                self.error(
+                    sources.map_or(span, |node| node.span),
+                    format!("`SourceVpc{prefix}` must be a list of text; `IntrinsicVpc{prefix}` takes functions"),
+                );
+            }
+            for node in sources.and_then(Node::as_sequence).unwrap_or_default() {
                 match node.as_str() {
                     Some(name) if name.starts_with("vpce-") => endpoints.push(node.clone()),
                     Some(name) if name.starts_with("vpc-") => vpcs.push(node.clone()),

@@ -30,6 +30,7 @@ pub(super) fn stack(yaml: &str) -> (Stack<'static>, Node) {
         settings,
         given,
         environment: None,
+        imported: RefCell::default(),
         first_api: None,
         findings: RefCell::new(findings),
         budget: Cell::new(BUDGET),
@@ -443,4 +444,66 @@ Resources:
 
     let named = findings.iter().find(|finding| finding.code == "W1031");
     assert!(named.unwrap().message.contains("`Overrides`"));
+}
+
+#[test]
+fn mappings_of_a_custom_domain_name_lead_to_apis_and_slips_are_named() {
+    let (template, findings) = read_text(
+        "Parameters: {Other: {Type: String, Default: abcdefghij}}
+Resources:
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: a, ProtocolType: HTTP, Target: 'https://example.com'}}
+  Name: {Type: AWS::ApiGatewayV2::DomainName, Properties: {DomainName: Api.Example.com, MutualTlsAuthentication: {TruststoreUri: 's3://b/k'}}}
+  Whole: {Type: AWS::ApiGatewayV2::ApiMapping, Properties: {DomainName: !Ref Name, ApiId: !Ref Api, Stage: $default}}
+  Part: {Type: AWS::ApiGateway::BasePathMapping, Properties: {DomainName: api.example.com, RestApiId: !Ref Api, BasePath: v1/x}}
+  Twice: {Type: AWS::ApiGatewayV2::ApiMapping, Properties: {DomainName: !Ref Name, ApiId: !Ref Api, ApiMappingKey: v1/x, Stage: b}}
+  Elsewhere: {Type: AWS::ApiGatewayV2::ApiMapping, Properties: {DomainName: !Ref Name, ApiId: !Ref Other, Stage: b}}
+",
+    );
+
+    let [domain] = template.domains.as_slice() else {
+        panic!("{:?}", template.domains);
+    };
+    let mappings: Vec<_> = domain
+        .mappings
+        .iter()
+        .map(|mapping| (mapping.path.as_str(), mapping.stage.as_deref()))
+        .collect();
+    assert_eq!(domain.name, "api.example.com");
+    assert_eq!(mappings, [("v1/x", None), ("", Some("$default"))]);
+    let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["W1031", "E1017", "W1031"], "{findings:?}");
+}
+
+#[test]
+fn a_value_for_no_parameter_is_named_and_one_for_an_import_is_not() {
+    let mut sources = Sources::new();
+    let file = sources.add_text(
+        "template.yaml",
+        "Parameters: {Word: {Type: String, Default: x}}
+Resources:
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {Name: a, ProtocolType: HTTP, Target: !ImportValue shared-url}}
+",
+    );
+    let mut findings = Diagnostics::default();
+    let root = sources.load(file, &mut findings).unwrap();
+    let options = Options {
+        parameters: [("Wrod", "y"), ("shared-url", "https://example.com")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        ..Options::default()
+    };
+
+    read(
+        &mut sources,
+        root,
+        &options,
+        &Settings::default(),
+        &mut findings,
+    );
+
+    let [finding] = findings.iter().collect::<Vec<_>>()[..] else {
+        panic!("{findings:?}");
+    };
+    assert_eq!(finding.code, "W1002");
+    assert_eq!(finding.help.as_deref(), Some("did you mean `Word`?"));
 }

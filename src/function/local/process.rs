@@ -19,7 +19,7 @@ use super::launch::Launch;
 use super::log_lines::{self, Log};
 use super::memory_limit::{limited, memory_limit};
 use super::pool::{Due, Pool};
-use super::process_group::{Group, ask_to_end, exit_reason};
+use super::process_group::{Group, ask_to_end, end_strays, exit_reason};
 use super::runtime_api::RuntimeApi;
 use super::table::ProcessId;
 use super::telemetry::Source;
@@ -113,6 +113,8 @@ async fn supervise_once(pool: &Arc<Pool>, id: ProcessId) -> Option<ProcessId> {
 struct Process {
     child: Child,
     group: Group,
+    /// The name of its log stream, which nobody else has.
+    log_stream: String,
     api: RuntimeApi,
     extensions: Arc<Extensions>,
     /// External extensions; each task gives how its process ended.
@@ -211,6 +213,7 @@ impl Process {
         Ok(Self {
             child,
             group,
+            log_stream: stream,
             api,
             extensions,
             external,
@@ -242,6 +245,7 @@ impl Process {
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
         self.group.end().await;
+        end_strays(&self.log_stream).await;
         drop(self.api);
         for log in self.logs {
             finish(log).await;

@@ -13,8 +13,11 @@
 //! `fork` in programs that have threads. As the watcher leads the group and is
 //! reaped last, the group's number cannot come to mean other processes.
 //!
-//! A process that leaves its group (`setsid`) escapes. Everything that only Unix
-//! has stands in this file; elsewhere only the function process itself is ended.
+//! A process that leaves its group (`setsid`) is found on Linux by the name of its log
+//! stream, which it has from its function and nobody else ([`end_strays`]). It escapes
+//! elsewhere, where the gateway is killed, and where it has forgotten its environment.
+//! Everything that only Unix has stands in this file; elsewhere only the function
+//! process itself is ended.
 
 use tokio::process::Command;
 
@@ -116,6 +119,55 @@ mod other {
         pub(in super::super) async fn end(self) {}
     }
 }
+
+/// How often strays are looked for.
+#[cfg(target_os = "linux")]
+const MOST_ROUNDS: usize = 100;
+
+/// Kills the processes that have this log stream and left their group.
+#[cfg(target_os = "linux")]
+pub(super) async fn end_strays(log_stream: &str) {
+    let mark = format!("AWS_LAMBDA_LOG_STREAM_NAME={log_stream}").into_bytes();
+    // A task that cannot be run leaves the strays alone, and there is nobody to tell.
+    let _ = tokio::task::spawn_blocking(move || {
+        // One that forks while it is looked for has its children found in the next round;
+        // one that the kernel does not let go of is not waited for.
+        for _ in 0..MOST_ROUNDS {
+            if !kill_marked(&mark) {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+/// Kills the living processes whose environment has `mark`; whether there was one.
+#[cfg(target_os = "linux")]
+fn kill_marked(mark: &[u8]) -> bool {
+    let Ok(folder) = std::fs::read_dir("/proc") else {
+        return false;
+    };
+    let mut found = false;
+    for entry in folder.flatten() {
+        let id = entry.file_name();
+        let Some(id) = id.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        // Those of others cannot be read, and one that has ended has none.
+        let Ok(environment) = std::fs::read(entry.path().join("environ")) else {
+            continue;
+        };
+        if environment.split(|byte| *byte == 0).any(|one| one == mark) {
+            let id = nix::unistd::Pid::from_raw(id);
+            found |= nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGKILL).is_ok();
+        }
+    }
+    found
+}
+
+/// Strays cannot be found here.
+#[cfg(not(target_os = "linux"))]
+pub(super) async fn end_strays(_log_stream: &str) {}
 
 /// Asks a process to end (SIGTERM), where there is such a thing.
 pub(super) fn ask_to_end(process: u32) {
