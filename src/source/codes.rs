@@ -140,6 +140,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0813", "a function whose command is empty"),
     ("E0814", "a function URL that does not say who may call it"),
     (
+        "E0815",
+        "a destination of asynchronous invocations without its address",
+    ),
+    (
         "E0821",
         "an API key without a valid value, or without a name",
     ),
@@ -284,7 +288,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("W1044", "a layer that is not there"),
     (
         "W1045",
-        "a destination of asynchronous invocations, which is not delivered to",
+        "a destination of asynchronous invocations that is no function here: records are logged",
     ),
     ("W1046", "build properties that are not followed here"),
 ];

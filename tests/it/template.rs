@@ -132,3 +132,50 @@ fn inline_code_is_written_beside_the_template_and_kept_from_version_control() {
         "*\n"
     );
 }
+
+#[test]
+fn destinations_that_are_no_functions_here_are_named_and_the_others_are_not() {
+    let folder = folder(&[(
+        "tollgate.yaml",
+        "functions:
+  Main:
+    runtime: python3.12
+    handler: index.handler
+    codeUri: .
+    eventInvokeConfig: {destinationConfig: {onSuccess: {destination: other}, onFailure: {destination: othr}}}
+    deadLetterConfig: {targetArn: 'arn:aws:sqs:us-east-1:123456789012:letters'}
+  other:
+    endpoint: http://127.0.0.1:9
+    eventInvokeConfig: {destinationConfig: {onFailure: {destination: Main}}}
+  broken:
+    endpoint: http://127.0.0.1:9
+    eventInvokeConfig: {destinationConfig: {onFailure: {}}}
+",
+    )]);
+
+    let output = run(&folder, &["check", "--json"]);
+
+    let findings: Vec<Json> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |code: &str| -> Vec<String> {
+        let of = findings.iter().filter(|finding| finding["code"] == code);
+        of.map(|finding| finding.to_string()).collect()
+    };
+    let named = of("W1045");
+    assert_eq!(named.len(), 3, "{findings:#?}");
+    let says = |words: &[&str]| {
+        assert!(
+            named
+                .iter()
+                .any(|finding| words.iter().all(|word| finding.contains(word))),
+            "{words:?} in {findings:#?}"
+        );
+    };
+    says(&["on-failure destination `othr`", "`other`"]);
+    says(&["dead-letter target `arn:aws:sqs:us-east-1:123456789012:letters`"]);
+    says(&["on-failure destination of `other` has no effect"]);
+    assert_eq!(of("E0815").len(), 1, "{findings:#?}");
+}

@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 
 use super::super::settings::base_directory;
 use super::super::{function_life, values};
+use super::parameters::Pseudo;
 use super::{InlineCode, Resource, Stack, Template, tree};
 use crate::base::FunctionArn;
 use crate::model::Spanned;
@@ -80,21 +81,33 @@ fn read_event_invoke(stack: &Stack<'_>, template: &mut Template) {
         let (Some(function), Some(node)) = (function, stack.resolve(&resource.properties)) else {
             continue;
         };
-        function.life.event_invoke = event_invoke(stack, &node, &format!("`{id}`"));
+        function.life.event_invoke = event_invoke(stack, id, &node, &format!("`{id}`"));
     }
 }
 
-fn event_invoke(stack: &Stack<'_>, node: &Node, what: &str) -> EventInvokeSettings {
+fn event_invoke(stack: &Stack<'_>, id: &str, node: &Node, what: &str) -> EventInvokeSettings {
     let mut findings = Diagnostics::default();
-    let (settings, destination) =
-        function_life::event_invoke(node, what, Severity::Warning, &mut findings);
+    // SAM makes a queue or topic where the template names none.
+    let made_up = |condition: &str, kind: &str| {
+        let (service, suffix) = match kind {
+            "SQS" => ("sqs", "Queue"),
+            "SNS" => ("sns", "Topic"),
+            _ => return None,
+        };
+        let condition = if condition == "onSuccess" {
+            "OnSuccess"
+        } else {
+            "OnFailure"
+        };
+        let Pseudo { region, account_id } = &stack.pseudo;
+        Some(format!(
+            "arn:aws:{service}:{region}:{account_id}:{id}EventInvokeConfig{condition}{suffix}"
+        ))
+    };
+    let settings =
+        function_life::event_invoke(node, what, Severity::Warning, &mut findings, made_up);
     for finding in findings {
         stack.say(finding);
-    }
-    if let Some(span) = destination {
-        let message =
-            format!("the destinations of {what} get nothing: events that failed are logged");
-        stack.say(Diagnostic::warning("W1045", message).at(span));
     }
     settings
 }
@@ -229,6 +242,7 @@ impl Function<'_, '_> {
                 layers,
                 esbuild,
                 event_invoke: self.event_invoke().unwrap_or_default(),
+                dead_letter: self.dead_letter(),
                 enforce_memory: false,
                 url: None,
             },
@@ -512,9 +526,24 @@ impl Function<'_, '_> {
         let node = self.stack.resolve(self.property("EventInvokeConfig")?)?;
         Some(event_invoke(
             self.stack,
+            self.id,
             &node,
             &format!("`EventInvokeConfig` of `{}`", self.id),
         ))
+    }
+
+    /// `DeadLetterConfig`, or `DeadLetterQueue` of SAM.
+    fn dead_letter(&self) -> Option<Spanned<String>> {
+        let node = self
+            .property("DeadLetterConfig")
+            .or_else(|| self.property("DeadLetterQueue"))?;
+        let node = self.stack.resolve(node)?;
+        let mut findings = Diagnostics::default();
+        let target = function_life::dead_letter(&node, Severity::Warning, &mut findings);
+        for finding in findings {
+            self.stack.say(finding);
+        }
+        target
     }
 
     fn layer_content(&self) -> Option<PathBuf> {

@@ -331,7 +331,9 @@ Resources:
       AutoPublishAlias: live
       Layers: [!Ref Shared, 'arn:aws:lambda:us-east-1:999999999999:layer:other:3']
       FunctionUrlConfig: {AuthType: NONE, InvokeMode: RESPONSE_STREAM, Cors: {AllowOrigins: ['*']}}
-      EventInvokeConfig: {MaximumRetryAttempts: 1, DestinationConfig: {OnFailure: {Type: SQS}}}
+      EventInvokeConfig: {MaximumRetryAttempts: 1, DestinationConfig: {OnFailure: {Type: SQS}, OnSuccess: {Type: Lambda, Destination: !GetAtt Plain.Arn}}}
+      DeadLetterQueue: {Type: SNS, TargetArn: !Ref Letters}
+  Letters: {Type: AWS::SNS::Topic}
   Plain:
     Type: AWS::Lambda::Function
     Properties: {Runtime: python3.12, Handler: app.handler, Code: plain.zip}
@@ -340,7 +342,7 @@ Resources:
     Properties: {TargetFunctionArn: !GetAtt Plain.Arn, AuthType: AWS_IAM}
   PlainInvoke:
     Type: AWS::Lambda::EventInvokeConfig
-    Properties: {FunctionName: !Ref Plain, Qualifier: $LATEST, MaximumEventAgeInSeconds: 60}
+    Properties: {FunctionName: !Ref Plain, Qualifier: $LATEST, MaximumEventAgeInSeconds: 60, DestinationConfig: {OnFailure: {Destination: !GetAtt Orders.Arn}, OnSucces: {}}}
 ",
     );
 
@@ -357,12 +359,29 @@ Resources:
         ["--minify", "--target=es2022", "--external:@aws-sdk/*"]
     );
     assert_eq!(orders.event_invoke.maximum_retry_attempts, 1);
+    let address = |target: &Option<crate::model::Spanned<String>>| {
+        target.as_ref().map(|target| target.value.clone()).unwrap()
+    };
+    assert_eq!(
+        [
+            address(&orders.event_invoke.on_success),
+            address(&orders.event_invoke.on_failure),
+            address(&orders.dead_letter),
+        ],
+        [
+            "arn:aws:lambda:us-east-1:123456789012:function:Plain",
+            "arn:aws:sqs:us-east-1:123456789012:OrdersEventInvokeConfigOnFailureQueue",
+            "arn:aws:sns:us-east-1:123456789012:Letters",
+        ]
+    );
     let plain = &template.functions["Plain"].life;
     assert!(plain.url.as_ref().unwrap().needs_signature);
     assert_eq!(plain.event_invoke.maximum_event_age.as_secs(), 60);
+    let orders_arn = "arn:aws:lambda:us-east-1:123456789012:function:Orders";
+    assert_eq!(address(&plain.event_invoke.on_failure), orders_arn);
     let mut codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
     codes.sort_unstable();
-    assert_eq!(codes, ["W1044", "W1045", "W1046"]);
+    assert_eq!(codes, ["W0204", "W1044", "W1046"]);
 }
 
 #[test]
