@@ -190,7 +190,10 @@ pub const CODES: &[(&str, &str)] = &[
         "an intrinsic function that is not written as CloudFormation takes it",
     ),
     ("E1012", "a value that another stack exports"),
-    ("E1013", "conditions or resources that depend on themselves"),
+    (
+        "E1013",
+        "conditions, resources or stacks that depend on themselves",
+    ),
     ("E1014", "a template that stands for more than can be read"),
     ("E1016", "a resource whose condition does not hold is used"),
     ("E1017", "API Gateway resources that do not fit together"),
@@ -205,6 +208,7 @@ pub const CODES: &[(&str, &str)] = &[
         "E1030",
         "a file that a template names and that cannot be had",
     ),
+    ("E1032", "functions of two stacks that have one name"),
     (
         "N0211",
         "a `$ref` to another file, which AWS does not follow",

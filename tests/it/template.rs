@@ -179,3 +179,82 @@ fn destinations_that_are_no_functions_here_are_named_and_the_others_are_not() {
     says(&["on-failure destination of `other` has no effect"]);
     assert_eq!(of("E0815").len(), 1, "{findings:#?}");
 }
+
+#[test]
+fn functions_and_apis_of_nested_stacks_are_served_by_their_paths() {
+    let orders = "Transform: AWS::Serverless-2016-10-31
+Parameters: {Word: {Type: String}}
+Resources:
+  Handler:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: index.handler
+      InlineCode: |
+        import os
+        def handler(event, context): return [os.environ['WORD'], context.function_name]
+      Environment: {Variables: {WORD: !Ref Word}}
+      Events:
+        Get: {Type: HttpApi, Properties: {Path: /orders, Method: get}}
+";
+    let folder = folder(&[
+        (
+            "outer.yaml",
+            "Resources:
+  Orders: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: orders.yaml, Parameters: {Word: told}}}
+  Others: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: orders.yaml, Parameters: {Word: other}}}
+",
+        ),
+        ("orders.yaml", orders),
+        ("values.json", r#"{"Others/Handler": {"WORD": "given"}}"#),
+    ]);
+
+    let listed = routes(&folder, &["outer.yaml"]);
+    let invoke = |function: &str| {
+        let output = run(
+            &folder,
+            &[
+                "invoke",
+                function,
+                "outer.yaml",
+                "--env-vars",
+                "values.json",
+            ],
+        );
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words}");
+        serde_json::from_slice::<Json>(&output.stdout).unwrap()
+    };
+
+    let seen: Vec<(&str, &str)> = listed
+        .iter()
+        .map(|route| {
+            let function = route["integration"]["function"].as_str().unwrap();
+            (route["api"].as_str().unwrap(), function)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("Orders/ServerlessHttpApi", "Orders/Handler"),
+            ("Others/ServerlessHttpApi", "Others/Handler"),
+        ]
+    );
+    assert_eq!(
+        invoke("Orders/Handler"),
+        serde_json::json!(["told", "Orders-Handler"])
+    );
+    assert_eq!(
+        invoke("Others/Handler"),
+        serde_json::json!(["given", "Others-Handler"])
+    );
+    let chosen = run(
+        &folder,
+        &["check", "outer.yaml", "--api", "Others/ServerlessHttpApi"],
+    );
+    assert!(chosen.status.success(), "{chosen:?}");
+    let unknown = run(&folder, &["check", "outer.yaml", "--api", "Others/Nobody"]);
+    let words = String::from_utf8_lossy(&unknown.stderr).into_owned()
+        + &String::from_utf8_lossy(&unknown.stdout);
+    assert!(words.contains("E1005"), "{words}");
+}

@@ -99,7 +99,9 @@ fn event_invoke(stack: &Stack<'_>, id: &str, node: &Node, what: &str) -> EventIn
         } else {
             "OnFailure"
         };
-        let Pseudo { region, account_id } = &stack.pseudo;
+        let Pseudo {
+            region, account_id, ..
+        } = &stack.pseudo;
         Some(format!(
             "arn:aws:{service}:{region}:{account_id}:{id}EventInvokeConfig{condition}{suffix}"
         ))
@@ -302,7 +304,7 @@ impl Function<'_, '_> {
             );
             return None;
         };
-        let folder = self.folder.join(INLINE).join(self.id);
+        let folder = self.folder.join(INLINE).join(self.stack.physical(self.id));
         self.template.inline_code.push(InlineCode {
             path: folder.join(file),
             text,
@@ -318,9 +320,12 @@ impl Function<'_, '_> {
             .and_then(|node| tree::get(&node, "Variables").cloned())
             .and_then(|node| self.stack.resolve_one_level(&node));
         let function = self.stack.function_name(self.id);
+        let path = self.stack.path_of(self.id);
         for (name, span, node) in variables.iter().flat_map(Node::entries) {
             let file = self.stack.environment;
-            if let Some(value) = file.and_then(|file| file.value(&[self.id, &function], name)) {
+            if let Some(value) =
+                file.and_then(|file| file.value(&[&path, self.id, &function], name))
+            {
                 environment.insert(name.to_owned(), value.to_owned());
                 continue;
             }
