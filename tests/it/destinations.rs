@@ -8,6 +8,8 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
 use tollgate::base::FunctionArn;
 use tollgate::function::handler::Handlers;
 use tollgate::function::{Functions, FunctionsOptions, InvocationType};
@@ -298,4 +300,31 @@ async fn what_is_meant_for_queues_and_topics_is_a_line_of_json_in_the_log() {
         "ErrorMessage": "asked to",
     });
     assert_eq!(letter["attributes"], attributes);
+}
+
+#[tokio::test]
+async fn a_function_that_is_its_own_destination_ends_with_its_plan() {
+    // Open as long as the process lives.
+    const STAYS: &str = "
+import socket
+open_ones = []
+def handler(event, context):
+    if 'port' in event:
+        open_ones.append(socket.create_connection(('127.0.0.1', event['port'])))
+        open_ones[-1].sendall(b'here\\n')
+";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = code(STAYS);
+    let itself = function(folder.path(), Some("itself"), Some("itself"));
+    let functions = place(&folder, &[("itself", itself)]);
+
+    let port = listener.local_addr().unwrap().port();
+    send(&functions, "itself", json!({"port": port})).await;
+    let mut lines = BufReader::new(listener.accept().await.unwrap().0).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("here"));
+    // Nobody else holds it: what is left is its processes, which end without work.
+    drop(functions);
+
+    // The end of the process, by which a kept one would never come.
+    assert!(matches!(lines.next_line().await, Ok(None) | Err(_)));
 }

@@ -151,6 +151,18 @@ fn read_one(
         return None;
     }
     reading.count += 1;
+    let folder = reading.sources.path(span.file).parent();
+    let path = folder.unwrap_or(Path::new("")).join(&name);
+    if let Err(problem) = reading.sources.add_path(&path) {
+        // The others can be served without it.
+        let message = format!("`{id}` ({}): {}", resource.kind, problem.message);
+        stack.say(
+            Diagnostic::warning("W1031", message)
+                .at(span)
+                .help("paths are taken from the folder of the file they stand in"),
+        );
+        return None;
+    }
     let root = include::read_file(stack, reading.sources, &name, span, &resource.kind)?;
     let file = identity(reading.sources.path(root.span.file));
     if reading.open.contains(&file) {

@@ -668,7 +668,7 @@ Outputs: {B: {Value: !Ref A}}
     };
     said("E1013", &["nests itself"], "sub/back.yaml", 2);
     said("E1010", &["Nobody"], "sub/back.yaml", 5);
-    said("E1030", &["absent.yaml"], "template.yaml", 4);
+    said("W1031", &["`Absent`", "absent.yaml"], "template.yaml", 4);
     said(
         "W1031",
         &["`Repository`", "Repository are not read"],
