@@ -232,6 +232,39 @@ class Reload(unittest.TestCase):
         self.said("mended and reloaded", 2)
         self.assertEqual(self.body("/shared"), "back")
 
+    def test_a_nested_stack_is_served_and_read_again_when_its_file_changes(self):
+        outer = """Resources:
+  Inner: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: stacks/inner.yaml, Parameters: {{Word: {word}}}}}}}
+"""
+        inner = """Transform: AWS::Serverless-2016-10-31
+Parameters: {Word: {Type: String}}
+Resources:
+  Say:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.11
+      Handler: index.handler
+      InlineCode: "import os\\ndef handler(event, context): return os.environ['WORD'] + ' of ' + context.function_name"
+      Environment: {Variables: {WORD: !Ref Word}}
+      Events: {Get: {Type: HttpApi, Properties: {Path: /PATH, Method: get}}}
+"""
+        (self.folder / "stacks").mkdir()
+        save(self.folder / "stacks/inner.yaml", inner.replace("PATH", "say"))
+        save(self.folder / "template.yaml", outer.format(word="one"))
+        self.gateway = self.enterContext(
+            Gateway("template.yaml", "--watch", "--admin-port", "off", cwd=self.folder)
+        )
+        self.assertEqual(self.body("/say"), "one of Inner-Say")
+
+        save(self.folder / "template.yaml", outer.format(word="two"))
+        self.until("two of Inner-Say", lambda: self.body("/say"))
+        save(self.folder / "stacks/inner.yaml", inner.replace("PATH", "{broken"))
+        self.said("stacks/inner.yaml changed, and cannot be served")
+        self.assertEqual(self.body("/say"), "two of Inner-Say")
+        save(self.folder / "stacks/inner.yaml", inner.replace("PATH", "tell"))
+        self.until(200, lambda: self.gateway.get("/tell").status)
+        self.assertEqual(self.body("/tell"), "two of Inner-Say")
+
     def test_what_needs_a_restart_is_said(self):
         self.start()
 

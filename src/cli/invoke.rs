@@ -57,7 +57,11 @@ impl Invoke {
         let client_context = self.client_context()?;
         let loaded = load(&self.common)?;
         super::template::write_inline_code(&loaded.inline_code)?;
-        let Some(arn) = FunctionArn::parse(&self.function) else {
+        // A nested stack's function has a path, which is no name that Lambda knows.
+        let mut ids = loaded.function_ids.iter();
+        let by_path = ids.find(|(_, id)| id.contains('/') && **id == self.function);
+        let named = by_path.map_or(&self.function, |(name, _)| name);
+        let Some(arn) = FunctionArn::parse(named) else {
             bail!("`{}` is no function's name or ARN", self.function);
         };
         runtime()?.block_on(async {

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::values;
-use crate::model::Cors;
 use crate::model::settings::{EventInvokeSettings, FunctionUrlSettings};
+use crate::model::{Cors, Spanned};
 use crate::source::{Diagnostic, Diagnostics, Node, Severity, Span};
 
 /// The first letter's case does not matter.
@@ -141,15 +141,16 @@ fn cors(node: &Node, severity: Severity, findings: &mut Diagnostics) -> Cors {
     cors
 }
 
-/// Reads `eventInvokeConfig`.
-///
-/// Gives with it whether a destination for failures was named, which only AWS delivers to.
+/// Reads `eventInvokeConfig`, `EventInvokeConfig` or the properties of an
+/// `AWS::Lambda::EventInvokeConfig`. `made_up` names the queue or topic that SAM makes
+/// where only its type is given: by the condition and the type.
 pub(super) fn event_invoke(
     node: &Node,
     what: &str,
     severity: Severity,
     findings: &mut Diagnostics,
-) -> (EventInvokeSettings, Option<Span>) {
+    made_up: impl Fn(&str, &str) -> Option<String>,
+) -> EventInvokeSettings {
     const KEYS: [&str; 5] = [
         "maximumRetryAttempts",
         "maximumEventAgeInSeconds",
@@ -158,7 +159,6 @@ pub(super) fn event_invoke(
         "qualifier",
     ];
     let mut settings = EventInvokeSettings::default();
-    let mut destination = None;
     for (key, span, value) in entries(node, what, findings) {
         let name = format!("`{key}`");
         match key.as_str() {
@@ -173,10 +173,98 @@ pub(super) fn event_invoke(
                     settings.maximum_event_age = Duration::from_secs(seconds);
                 }
             }
-            "destinationConfig" => destination = Some(span),
+            "destinationConfig" => {
+                for (key, span, value) in entries(value, &name, findings) {
+                    let place = match key.as_str() {
+                        "onSuccess" => &mut settings.on_success,
+                        "onFailure" => &mut settings.on_failure,
+                        _ => {
+                            let keys = ["onSuccess", "onFailure"];
+                            findings.push(values::unknown_key(&key, span, &keys, &name, severity));
+                            continue;
+                        }
+                    };
+                    let made_up = |kind: &str| made_up(&key, kind);
+                    *place = destination(value, &key, severity, findings, made_up);
+                }
+            }
             "functionName" | "qualifier" => {}
             _ => findings.push(values::unknown_key(&key, span, &KEYS, what, severity)),
         }
     }
-    (settings, destination)
+    settings
+}
+
+/// Reads `deadLetterConfig`, `DeadLetterConfig` or SAM's `DeadLetterQueue`.
+pub(super) fn dead_letter(
+    node: &Node,
+    severity: Severity,
+    findings: &mut Diagnostics,
+) -> Option<Spanned<String>> {
+    let what = "`deadLetterConfig`";
+    let mut target = None;
+    for (key, span, value) in entries(node, what, findings) {
+        match key.as_str() {
+            "targetArn" => target = values::text(value, "`targetArn`", findings),
+            // SAM's, which says no more than the ARN.
+            "type" => {}
+            _ => findings.push(values::unknown_key(
+                &key,
+                span,
+                &["targetArn"],
+                what,
+                severity,
+            )),
+        }
+    }
+    target
+}
+
+/// One destination: `{destination: ARN}`, in SAM with its `type` or with that alone.
+fn destination(
+    node: &Node,
+    what: &str,
+    severity: Severity,
+    findings: &mut Diagnostics,
+    made_up: impl Fn(&str) -> Option<String>,
+) -> Option<Spanned<String>> {
+    const KINDS: [&str; 5] = ["SQS", "SNS", "Lambda", "EventBridge", "S3Bucket"];
+    let what = format!("`{what}`");
+    let (mut kind, mut target) = (None, None);
+    let mut is_faulty = false;
+    for (key, span, value) in entries(node, &what, findings) {
+        match key.as_str() {
+            "type" => {
+                let word = values::word(value, "`type`", &KINDS, findings);
+                is_faulty |= word.is_none();
+                kind = word.and_then(|index| KINDS.get(index));
+            }
+            "destination" => {
+                target = values::text(value, "`destination`", findings);
+                is_faulty |= target.is_none();
+            }
+            _ => findings.push(values::unknown_key(
+                &key,
+                span,
+                &["destination", "type"],
+                &what,
+                severity,
+            )),
+        }
+    }
+    let of_kind = || {
+        Some(Spanned {
+            value: made_up(kind?)?,
+            span: node.span,
+        })
+    };
+    let found = target.or_else(of_kind);
+    if found.is_none() && !is_faulty {
+        findings.push(
+            Diagnostic::error("E0815", format!("{what} has no `destination`"))
+                .at(node.span)
+                .help("a function's name or ARN, or the ARN of a queue, topic, bus or bucket"),
+        );
+    }
+    found
 }

@@ -563,7 +563,7 @@ impl Reader<'_> {
     }
 
     fn function(&mut self, name: &str, span: Span, node: &Node) -> Option<FunctionSettings> {
-        const FUNCTION_KEYS: [&str; 13] = [
+        const FUNCTION_KEYS: [&str; 14] = [
             "runtime",
             "handler",
             "codeUri",
@@ -576,6 +576,7 @@ impl Reader<'_> {
             "layers",
             "enforceMemory",
             "eventInvokeConfig",
+            "deadLetterConfig",
             "functionUrl",
         ];
         let what = format!("the function `{name}`");
@@ -619,29 +620,22 @@ impl Reader<'_> {
             memory_size,
             environment,
             reserved_concurrency,
-            life: self.function_life(&what, fields),
+            life: self.function_life(fields),
             span,
         })
     }
 
-    fn function_life(&mut self, what: &str, fields: &Mapping) -> FunctionLife {
+    fn function_life(&mut self, fields: &Mapping) -> FunctionLife {
         let severity = Severity::Error;
         let layers = get(fields, "layers")
             .map(|node| values::texts(node, "`layers`", self.findings))
             .unwrap_or_default();
         let event_invoke = get(fields, "eventInvokeConfig").map(|node| {
             let name = "`eventInvokeConfig`";
-            function_life::event_invoke(node, name, severity, self.findings)
+            function_life::event_invoke(node, name, severity, self.findings, |_, _| None)
         });
-        if let Some((_, Some(span))) = event_invoke {
-            self.findings.push(
-                Diagnostic::error(
-                    "E0204",
-                    format!("`destinationConfig` of {what}: events that failed are logged here and go nowhere"),
-                )
-                .at(span),
-            );
-        }
+        let dead_letter = get(fields, "deadLetterConfig")
+            .and_then(|node| function_life::dead_letter(node, severity, self.findings));
         FunctionLife {
             layers: layers
                 .into_iter()
@@ -651,7 +645,8 @@ impl Reader<'_> {
                 })
                 .collect(),
             esbuild: None,
-            event_invoke: event_invoke.map(|(read, _)| read).unwrap_or_default(),
+            event_invoke: event_invoke.unwrap_or_default(),
+            dead_letter,
             enforce_memory: get(fields, "enforceMemory")
                 .and_then(|node| values::flag(node, "`enforceMemory`", self.findings))
                 .unwrap_or(false),

@@ -7,6 +7,7 @@
 
 pub mod aws;
 pub mod aws_config;
+pub mod destinations;
 pub mod endpoint;
 mod event_stream;
 pub mod handler;

@@ -13,6 +13,7 @@ use indexmap::IndexMap;
 
 use super::aws::AwsLambda;
 use super::aws_config::{AwsConfig, AwsOptions};
+use super::destinations::{Delivery, Destinations, Recipients};
 use super::endpoint::EndpointFunction;
 use super::handler::{Handler, Handlers};
 use super::local::{Debugger, LocalOptions, SUSPENDED};
@@ -350,12 +351,57 @@ async fn invoke_handler(
 /// All functions of a gateway. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Functions {
-    placed: Arc<IndexMap<String, Arc<Function>>>,
+    placed: Arc<Placed>,
     aws: Arc<AwsConfig>,
     lambda: Arc<AwsLambda>,
     handlers: Handlers,
     options: Arc<FunctionsOptions>,
     retired: Arc<Retired>,
+    /// Of all plans: where the records of asynchronous invocations go.
+    destinations: Destinations,
+}
+
+/// The functions that the configuration or a template places, by key.
+#[derive(Debug)]
+struct Placed {
+    functions: IndexMap<String, Arc<Function>>,
+    options: Arc<FunctionsOptions>,
+}
+
+impl Placed {
+    /// As [`Functions::find`].
+    fn find(&self, arn: &FunctionArn) -> Option<FunctionRef> {
+        let functions = &self.functions;
+        let by_name = || {
+            functions
+                .values()
+                .find(|function| function.name == arn.name)
+        };
+        let by_logical_id = || {
+            let ids = &self.options.logical_ids;
+            let (name, _) = ids.iter().find(|(_, id)| **id == arn.name)?;
+            functions.get(name)
+        };
+        let unqualified = arn.unqualified(&self.options.aws.region, &self.options.account_id);
+        let function = [unqualified.as_str(), arn.name.as_str()]
+            .iter()
+            .find_map(|key| functions.get(*key))
+            // One whose key is an ARN with that name.
+            .or_else(by_name)
+            .or_else(by_logical_id)?;
+        Some(FunctionRef {
+            function: Arc::clone(function),
+            qualifier: arn.qualifier.clone(),
+            request_id: None,
+        })
+    }
+}
+
+impl Recipients for Placed {
+    fn call(&self, target: &FunctionArn, invocation: Invocation) -> Option<Delivery> {
+        let function = self.find(target)?;
+        Some(Box::pin(async move { function.invoke(invocation).await }))
+    }
 }
 
 impl Functions {
@@ -377,19 +423,21 @@ impl Functions {
         options: FunctionsOptions,
     ) -> Self {
         let retired = before.map_or_else(Arc::default, |before| Arc::clone(&before.retired));
+        let destinations = before.map(|before| before.destinations.clone());
+        let destinations = destinations.unwrap_or_default();
         let same_world = before.filter(|before| {
             before.options.aws == options.aws
                 && before.options.account_id == options.account_id
                 && before.options.lambda_endpoint.is_some() == options.lambda_endpoint.is_some()
         });
         let there = |key: &str, settings: &FunctionSettings, options: &LocalOptions| {
-            let function = same_world?.placed.get(key)?;
+            let function = same_world?.placed.functions.get(key)?;
             match &function.place {
                 Place::Local(local) if local.is_of(settings, options) => Some(Arc::clone(local)),
                 _ => None,
             }
         };
-        let placed = settings
+        let functions = settings
             .iter()
             .map(|(key, settings)| {
                 // A key may be an ARN; the function is known by its name then.
@@ -405,7 +453,8 @@ impl Functions {
                         }
                     }
                     FunctionPlace::Runtime { .. } | FunctionPlace::Command { .. } => {
-                        let (settings, own) = options.debugged(key, settings);
+                        let (settings, mut own) = options.debugged(key, settings);
+                        own.destinations = destinations.clone();
                         Place::Local(there(key, &settings, &own).unwrap_or_else(|| {
                             Renewable::new(key, &settings, own, Arc::clone(&retired))
                         }))
@@ -424,13 +473,22 @@ impl Functions {
                 (aws, lambda)
             }
         };
+        let options = Arc::new(options);
+        let placed = Arc::new(Placed {
+            functions,
+            options: Arc::clone(&options),
+        });
+        if before.is_none() {
+            destinations.lead_to(&placed);
+        }
         Self {
-            placed: Arc::new(placed),
+            placed,
             aws,
             lambda,
             handlers,
-            options: Arc::new(options),
+            options,
             retired,
+            destinations,
         }
     }
 
@@ -449,7 +507,7 @@ impl Functions {
             arn.name.as_str(),
         ]
         .iter()
-        .find_map(|key| self.placed.get(*key).cloned());
+        .find_map(|key| self.placed.functions.get(*key).cloned());
         let function = placed.unwrap_or_else(|| {
             let place = Place::Aws {
                 lambda: Arc::clone(&self.lambda),
@@ -531,7 +589,7 @@ impl Functions {
 
     /// The functions that the configuration or a template places, by key.
     pub fn all(&self) -> impl Iterator<Item = (&str, FunctionRef)> {
-        self.placed.iter().map(|(key, function)| {
+        self.placed.functions.iter().map(|(key, function)| {
             let function = FunctionRef {
                 function: Arc::clone(function),
                 qualifier: None,
@@ -544,27 +602,14 @@ impl Functions {
     /// The function of that name, ARN or logical id that the configuration or a
     /// template places. Unlike [`resolve`](Self::resolve) it never gives one at AWS.
     pub fn find(&self, arn: &FunctionArn) -> Option<FunctionRef> {
-        let by_logical_id = || {
-            let ids = &self.options.logical_ids;
-            let (name, _) = ids.iter().find(|(_, id)| **id == arn.name)?;
-            self.placed.get(name)
-        };
-        let unqualified = arn.unqualified(&self.options.aws.region, &self.options.account_id);
-        let function = [unqualified.as_str(), arn.name.as_str()]
-            .iter()
-            .find_map(|key| self.placed.get(*key))
-            .or_else(|| self.by_name(&arn.name))
-            .or_else(by_logical_id)?;
-        Some(FunctionRef {
-            function: Arc::clone(function),
-            qualifier: arn.qualifier.clone(),
-            request_id: None,
-        })
+        self.placed.find(arn)
     }
 
-    /// One whose key is an ARN with that name.
-    fn by_name(&self, name: &str) -> Option<&Arc<Function>> {
-        self.placed.values().find(|function| function.name == name)
+    /// Lets the records of asynchronous invocations go to these functions from now on,
+    /// those of processes that an earlier plan started as well. Those of the first plan do
+    /// so from the start.
+    pub fn take_over(&self) {
+        self.destinations.lead_to(&self.placed);
     }
 
     /// Tells local functions that start from now on where Lambda's API is. The first
@@ -585,16 +630,18 @@ impl Functions {
     pub fn faults(&self) -> Vec<(&str, String)> {
         let wanted = |key: &str| {
             self.placed
+                .functions
                 .get(key)
                 .is_some_and(|function| function.wanted.load(Ordering::Relaxed))
         };
-        let missing = self
-            .placed
-            .iter()
-            .filter_map(|(key, function)| match &function.place {
-                Place::Missing(why) => Some((key.as_str(), why.clone())),
-                _ => None,
-            });
+        let missing =
+            self.placed
+                .functions
+                .iter()
+                .filter_map(|(key, function)| match &function.place {
+                    Place::Missing(why) => Some((key.as_str(), why.clone())),
+                    _ => None,
+                });
         let local = self
             .local()
             .filter_map(|(key, local)| Some((key, local.current().check().err()?)));
@@ -606,6 +653,7 @@ impl Functions {
 
     fn local(&self) -> impl Iterator<Item = (&str, &Arc<Renewable>)> {
         self.placed
+            .functions
             .iter()
             .filter_map(|(key, function)| match &function.place {
                 Place::Local(local) => Some((key.as_str(), local)),

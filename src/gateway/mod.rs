@@ -44,6 +44,7 @@ impl Gateway {
     /// Serves `plan`.
     pub fn new(plan: Plan, clock: Clock) -> Self {
         plan.limits.configure(&plan.configured);
+        plan.functions.take_over();
         plan.observer.metrics.watch_store(plan.limits.metrics());
         Self {
             plan: Arc::new(ArcSwap::from_pointee(plan)),
@@ -55,6 +56,7 @@ impl Gateway {
     /// Puts another plan in force. Requests under way keep the one they began with.
     pub fn swap(&self, plan: Plan) {
         plan.limits.configure(&plan.configured);
+        plan.functions.take_over();
         self.plan.store(Arc::new(plan));
     }
 

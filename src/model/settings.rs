@@ -219,6 +219,19 @@ impl FunctionSettings {
             FunctionPlace::Handler { name } => name.span = Span::default(),
             FunctionPlace::Command { .. } => {}
         }
+        let FunctionLife {
+            event_invoke,
+            dead_letter,
+            ..
+        } = &mut settings.life;
+        let targets = [
+            &mut event_invoke.on_success,
+            &mut event_invoke.on_failure,
+            dead_letter,
+        ];
+        for target in targets.into_iter().flatten() {
+            target.span = Span::default();
+        }
         settings
     }
 }
@@ -230,8 +243,10 @@ pub struct FunctionLife {
     pub layers: Vec<PathBuf>,
     /// How TypeScript is built before it runs.
     pub esbuild: Option<EsbuildSettings>,
-    /// What becomes of asynchronous invocations that fail.
+    /// What becomes of asynchronous invocations.
     pub event_invoke: EventInvokeSettings,
+    /// The queue or topic for events that failed for good (`DeadLetterConfig`).
+    pub dead_letter: Option<Spanned<String>>,
     /// A process may use no more memory than `memory_size`.
     pub enforce_memory: bool,
     /// Its own URL.
@@ -247,13 +262,17 @@ pub struct EsbuildSettings {
     pub options: Vec<String>,
 }
 
-/// What becomes of asynchronous invocations that fail (`EventInvokeConfig`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What becomes of asynchronous invocations (`EventInvokeConfig`).
+#[derive(Clone, Debug, PartialEq)]
 pub struct EventInvokeSettings {
     /// How often one that failed is tried again, 0 to 2.
     pub maximum_retry_attempts: u32,
     /// How old an event may get, 60 s to 6 h.
     pub maximum_event_age: Duration,
+    /// Where the records of those go that succeeded: a function's name or ARN, or another ARN.
+    pub on_success: Option<Spanned<String>>,
+    /// Where the records of those go that failed for good.
+    pub on_failure: Option<Spanned<String>>,
 }
 
 impl Default for EventInvokeSettings {
@@ -262,6 +281,8 @@ impl Default for EventInvokeSettings {
         Self {
             maximum_retry_attempts: 2,
             maximum_event_age: Duration::from_secs(6 * 60 * 60),
+            on_success: None,
+            on_failure: None,
         }
     }
 }

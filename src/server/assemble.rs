@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use crate::auth::Issuers;
 use crate::auth::lambda_authorizer::AuthorizerAnswers;
 use crate::auth::user_pool::UserPools;
-use crate::base::Clock;
+use crate::base::{Clock, FunctionArn};
 use crate::function::aws_config::AwsOptions;
 use crate::function::handler::Handlers;
 use crate::function::local::Debugger;
@@ -17,7 +17,7 @@ use crate::integration::aws_client::AwsClient;
 use crate::integration::client::HttpClient;
 use crate::limit::Limits;
 use crate::model::Api;
-use crate::model::settings::Settings;
+use crate::model::settings::{FunctionPlace, Settings};
 use crate::observe::Observer;
 use crate::plan::{Compiler, Plan, compile};
 use crate::source::{Diagnostic, Diagnostics};
@@ -64,6 +64,7 @@ pub fn assemble(
     diagnostics: &mut Diagnostics,
 ) -> (Plan, Functions) {
     let functions = place(settings, extras.clone());
+    name_destinations(settings, &functions, diagnostics);
     let user_pools = open_user_pools(apis, settings, &extras, diagnostics);
     let client = extras.client;
     let aws = AwsClient::new(functions.aws_config(), client.clone());
@@ -110,6 +111,52 @@ pub fn place(settings: &Settings, extras: Extras) -> Functions {
         extras.handlers,
         options,
     )
+}
+
+/// Names the destinations of asynchronous invocations that no function here is: their
+/// records are logged.
+fn name_destinations(settings: &Settings, functions: &Functions, diagnostics: &mut Diagnostics) {
+    for (name, function) in &settings.functions {
+        let life = &function.life;
+        let targets = [
+            ("on-success destination", &life.event_invoke.on_success),
+            ("on-failure destination", &life.event_invoke.on_failure),
+            ("dead-letter target", &life.dead_letter),
+        ];
+        let is_elsewhere = matches!(
+            function.place,
+            FunctionPlace::Endpoint { .. } | FunctionPlace::Handler { .. }
+        );
+        for (what, target) in targets {
+            let Some(target) = target else { continue };
+            let address = &target.value;
+            let finding = |message| Diagnostic::warning("W1045", message).at(target.span);
+            if is_elsewhere {
+                diagnostics.push(finding(format!(
+                    "the {what} of `{name}` has no effect: only a function that runs as a process has its asynchronous invocations here"
+                )));
+                continue;
+            }
+            let here = FunctionArn::parse(address).filter(|arn| functions.find(arn).is_some());
+            // A dead-letter target is a queue or a topic.
+            if let Some(arn) = here
+                && what != "dead-letter target"
+            {
+                // What keeps it from starting is said, too.
+                functions.resolve(&arn);
+                continue;
+            }
+            let finding = finding(format!(
+                "the {what} `{address}` of `{name}` is no function here: what it would get goes to the log"
+            ));
+            let known = functions.all().map(|(key, _)| key);
+            let is_name = !address.contains(':');
+            diagnostics.push(match is_name {
+                true => finding.suggest(address, known),
+                false => finding,
+            });
+        }
+    }
 }
 
 /// Opens the local user pools of a plan that is going to be served: one whose counts

@@ -140,6 +140,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("E0813", "a function whose command is empty"),
     ("E0814", "a function URL that does not say who may call it"),
     (
+        "E0815",
+        "a destination of asynchronous invocations without its address",
+    ),
+    (
         "E0821",
         "an API key without a valid value, or without a name",
     ),
@@ -186,7 +190,10 @@ pub const CODES: &[(&str, &str)] = &[
         "an intrinsic function that is not written as CloudFormation takes it",
     ),
     ("E1012", "a value that another stack exports"),
-    ("E1013", "conditions or resources that depend on themselves"),
+    (
+        "E1013",
+        "conditions, resources or stacks that depend on themselves",
+    ),
     ("E1014", "a template that stands for more than can be read"),
     ("E1016", "a resource whose condition does not hold is used"),
     ("E1017", "API Gateway resources that do not fit together"),
@@ -201,6 +208,7 @@ pub const CODES: &[(&str, &str)] = &[
         "E1030",
         "a file that a template names and that cannot be had",
     ),
+    ("E1032", "functions of two stacks that have one name"),
     (
         "N0211",
         "a `$ref` to another file, which AWS does not follow",
@@ -292,7 +300,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("W1044", "a layer that is not there"),
     (
         "W1045",
-        "a destination of asynchronous invocations, which is not delivered to",
+        "a destination of asynchronous invocations that is no function here: records are logged",
     ),
     ("W1046", "build properties that are not followed here"),
 ];

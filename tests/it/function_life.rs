@@ -26,13 +26,13 @@ fn write(path: &Path, text: &str) {
 }
 
 /// A folder whose file `app.py` is `code`.
-fn code(code: &str) -> TempDir {
+pub(crate) fn code(code: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("app.py"), code);
     folder
 }
 
-fn python(place: &Path) -> FunctionSettings {
+pub(crate) fn python(place: &Path) -> FunctionSettings {
     FunctionSettings {
         place: FunctionPlace::Runtime {
             runtime: Spanned {
@@ -61,7 +61,7 @@ fn local(settings: &FunctionSettings, folder: &TempDir) -> Arc<LocalFunction> {
     LocalFunction::new("pets", settings, options)
 }
 
-fn event(event: &Value) -> Invocation {
+pub(crate) fn event(event: &Value) -> Invocation {
     Invocation {
         payload: Bytes::from(event.to_string()),
         invocation_type: InvocationType::RequestResponse,
@@ -99,19 +99,19 @@ fn make_executable(path: &Path) {
 }
 
 /// Where functions report to the test, a line each.
-struct Reports(TcpListener);
+pub(crate) struct Reports(TcpListener);
 
 impl Reports {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.0.local_addr().unwrap().port()
     }
 
     /// The next report: what a connection says until its end.
-    async fn next(&self) -> String {
+    pub(crate) async fn next(&self) -> String {
         let mut text = String::new();
         let mut lines = BufReader::new(self.0.accept().await.unwrap().0).lines();
         while let Some(line) = lines.next_line().await.unwrap() {

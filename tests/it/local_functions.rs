@@ -1231,7 +1231,20 @@ async fn a_runtime_that_ends_after_each_answer_loses_no_call() {
 // --- logs -----------------------------------------------------------------------------------
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// What was logged of a function so far.
+    pub(crate) fn of_function(&self, name: &str) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|event: &Value| {
+                event["target"] == "tollgate::function" && event["fields"]["function"] == name
+            })
+            .collect()
+    }
+}
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -1246,7 +1259,7 @@ impl std::io::Write for Log {
 
 /// The log of this whole test program, since whether an event is wanted is decided
 /// once for all threads.
-fn log() -> &'static Log {
+pub(crate) fn log() -> &'static Log {
     static LOG: OnceLock<Log> = OnceLock::new();
     LOG.get_or_init(|| {
         let log = Log::default();
@@ -1281,14 +1294,7 @@ def handler(event, context):
     error(&function, json!({})).await;
     function.shutdown().await;
 
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let events: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|event: &Value| {
-            event["target"] == "tollgate::function" && event["fields"]["function"] == "logged"
-        })
-        .collect();
+    let events = log.of_function("logged");
     let lines: Vec<&str> = events
         .iter()
         .map(|event| event["fields"]["message"].as_str().unwrap())

@@ -5,6 +5,7 @@
 mod auth;
 mod cli;
 mod definition;
+mod destinations;
 mod events;
 mod function_life;
 mod function_urls;

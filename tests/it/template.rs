@@ -132,3 +132,129 @@ fn inline_code_is_written_beside_the_template_and_kept_from_version_control() {
         "*\n"
     );
 }
+
+#[test]
+fn destinations_that_are_no_functions_here_are_named_and_the_others_are_not() {
+    let folder = folder(&[(
+        "tollgate.yaml",
+        "functions:
+  Main:
+    runtime: python3.12
+    handler: index.handler
+    codeUri: .
+    eventInvokeConfig: {destinationConfig: {onSuccess: {destination: other}, onFailure: {destination: othr}}}
+    deadLetterConfig: {targetArn: 'arn:aws:sqs:us-east-1:123456789012:letters'}
+  other:
+    endpoint: http://127.0.0.1:9
+    eventInvokeConfig: {destinationConfig: {onFailure: {destination: Main}}}
+  broken:
+    endpoint: http://127.0.0.1:9
+    eventInvokeConfig: {destinationConfig: {onFailure: {}}}
+",
+    )]);
+
+    let output = run(&folder, &["check", "--json"]);
+
+    let findings: Vec<Json> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |code: &str| -> Vec<String> {
+        let of = findings.iter().filter(|finding| finding["code"] == code);
+        of.map(|finding| finding.to_string()).collect()
+    };
+    let named = of("W1045");
+    assert_eq!(named.len(), 3, "{findings:#?}");
+    let says = |words: &[&str]| {
+        assert!(
+            named
+                .iter()
+                .any(|finding| words.iter().all(|word| finding.contains(word))),
+            "{words:?} in {findings:#?}"
+        );
+    };
+    says(&["on-failure destination `othr`", "`other`"]);
+    says(&["dead-letter target `arn:aws:sqs:us-east-1:123456789012:letters`"]);
+    says(&["on-failure destination of `other` has no effect"]);
+    assert_eq!(of("E0815").len(), 1, "{findings:#?}");
+}
+
+#[test]
+fn functions_and_apis_of_nested_stacks_are_served_by_their_paths() {
+    let orders = "Transform: AWS::Serverless-2016-10-31
+Parameters: {Word: {Type: String}}
+Resources:
+  Handler:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: index.handler
+      InlineCode: |
+        import os
+        def handler(event, context): return [os.environ['WORD'], context.function_name]
+      Environment: {Variables: {WORD: !Ref Word}}
+      Events:
+        Get: {Type: HttpApi, Properties: {Path: /orders, Method: get}}
+";
+    let folder = folder(&[
+        (
+            "outer.yaml",
+            "Resources:
+  Orders: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: orders.yaml, Parameters: {Word: told}}}
+  Others: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: orders.yaml, Parameters: {Word: other}}}
+",
+        ),
+        ("orders.yaml", orders),
+        ("values.json", r#"{"Others/Handler": {"WORD": "given"}}"#),
+    ]);
+
+    let listed = routes(&folder, &["outer.yaml"]);
+    let invoke = |function: &str| {
+        let output = run(
+            &folder,
+            &[
+                "invoke",
+                function,
+                "outer.yaml",
+                "--env-vars",
+                "values.json",
+            ],
+        );
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{words}");
+        serde_json::from_slice::<Json>(&output.stdout).unwrap()
+    };
+
+    let seen: Vec<(&str, &str)> = listed
+        .iter()
+        .map(|route| {
+            let function = route["integration"]["function"].as_str().unwrap();
+            (route["api"].as_str().unwrap(), function)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("Orders/ServerlessHttpApi", "Orders/Handler"),
+            ("Others/ServerlessHttpApi", "Others/Handler"),
+        ]
+    );
+    assert_eq!(
+        invoke("Orders/Handler"),
+        serde_json::json!(["told", "Orders-Handler"])
+    );
+    assert_eq!(
+        invoke("Others/Handler"),
+        serde_json::json!(["given", "Others-Handler"])
+    );
+    let chosen = run(
+        &folder,
+        &["check", "outer.yaml", "--api", "Others/ServerlessHttpApi"],
+    );
+    assert!(chosen.status.success(), "{chosen:?}");
+    let unknown = run(&folder, &["check", "outer.yaml", "--api", "Others/Nobody"]);
+    let words = String::from_utf8_lossy(&unknown.stderr).into_owned()
+        + &String::from_utf8_lossy(&unknown.stdout);
+    assert!(words.contains("E1005"), "{words}");
+}

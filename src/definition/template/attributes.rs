@@ -24,6 +24,22 @@ impl Stack<'_> {
         self.generated.contains_key(name)
     }
 
+    /// A logical id behind the path of its stack, as SAM's CLI writes it: `Outer/Inner/Id`.
+    pub(super) fn path_of(&self, id: &str) -> String {
+        format!("{}{id}", self.pseudo.path)
+    }
+
+    /// The name that a resource has where the template gives it none: no other stack's
+    /// has the same.
+    pub(super) fn physical(&self, id: &str) -> String {
+        self.path_of(id).replace('/', "-")
+    }
+
+    /// The same in letters and digits alone.
+    fn joined(&self, id: &str) -> String {
+        self.path_of(id).replace('/', "")
+    }
+
     /// `Ref` of a resource.
     pub(super) fn reference_of(&self, name: &str, span: Span) -> Told {
         let (id, resource) = self.live(name, span)?;
@@ -32,7 +48,7 @@ impl Stack<'_> {
         Ok(match resource.kind.as_str() {
             "AWS::Lambda::Function" | "AWS::Serverless::Function" => self.function_name(id),
             "AWS::Lambda::Alias" => {
-                let alias = named("Name").unwrap_or_else(|| id.to_owned());
+                let alias = named("Name").unwrap_or_else(|| self.physical(id));
                 self.qualified(resource, &alias)
             }
             "AWS::Lambda::Version" => self.qualified(resource, "1"),
@@ -42,37 +58,44 @@ impl Stack<'_> {
             | "AWS::Serverless::HttpApi"
             | "AWS::Serverless::WebSocketApi" => self.api_id(id),
             "AWS::ApiGateway::Stage" | "AWS::ApiGatewayV2::Stage" => {
-                named("StageName").unwrap_or_else(|| id.to_owned())
+                named("StageName").unwrap_or_else(|| self.physical(id))
             }
-            "AWS::ApiGateway::Model" => named("Name").unwrap_or_else(|| id.to_owned()),
+            "AWS::ApiGateway::Model" => named("Name").unwrap_or_else(|| self.physical(id)),
             "AWS::ApiGateway::DomainName" | "AWS::ApiGatewayV2::DomainName" => {
-                named("DomainName").unwrap_or_else(|| id.to_owned())
+                named("DomainName").unwrap_or_else(|| self.physical(id))
             }
-            kind if kind.starts_with("AWS::ApiGateway") => stable_id(id),
-            "AWS::Cognito::UserPool" => user_pool_id(&pseudo.region, id),
+            kind if kind.starts_with("AWS::ApiGateway") => stable_id(&self.path_of(id)),
+            "AWS::Cognito::UserPool" => user_pool_id(&pseudo.region, &self.joined(id)),
             "AWS::SQS::Queue" => format!(
                 "https://sqs.{}.{}/{}/{}",
                 pseudo.region,
                 pseudo.url_suffix(),
                 pseudo.account_id,
-                named("QueueName").unwrap_or_else(|| id.to_owned())
+                named("QueueName").unwrap_or_else(|| self.physical(id))
             ),
-            "AWS::SNS::Topic" => {
-                pseudo.arn("sns", &named("TopicName").unwrap_or_else(|| id.to_owned()))
-            }
+            "AWS::SNS::Topic" => pseudo.arn(
+                "sns",
+                &named("TopicName").unwrap_or_else(|| self.physical(id)),
+            ),
             "AWS::StepFunctions::StateMachine" | "AWS::Serverless::StateMachine" => {
                 self.state_machine_arn(id, resource)
             }
             "AWS::Lambda::LayerVersion" | "AWS::Serverless::LayerVersion" => {
-                let name = named("LayerName").unwrap_or_else(|| id.to_owned());
+                let name = named("LayerName").unwrap_or_else(|| self.physical(id));
                 pseudo.arn("lambda", &format!("layer:{name}:1"))
             }
             "AWS::SecretsManager::Secret" => pseudo.arn(
                 "secretsmanager",
-                &format!("secret:{}", named("Name").unwrap_or_else(|| id.to_owned())),
+                &format!(
+                    "secret:{}",
+                    named("Name").unwrap_or_else(|| self.physical(id))
+                ),
             ),
+            "AWS::CloudFormation::Stack" | "AWS::Serverless::Application" => {
+                pseudo.stack_id(&format!("{}-{id}", pseudo.stack_name()))
+            }
             // Most types give their physical name.
-            kind => named(name_property(kind)).unwrap_or_else(|| id.to_owned()),
+            kind => named(name_property(kind)).unwrap_or_else(|| self.physical(id)),
         })
     }
 
@@ -89,9 +112,24 @@ impl Stack<'_> {
             return self.reference_of(&format!("{name}.{attribute}"), span);
         }
         let (id, resource) = self.live(name, span)?;
+        if let Some(outputs) = self.outputs.get(id)
+            && let Some(output) = attribute.strip_prefix("Outputs.")
+        {
+            return match outputs.get(output) {
+                Some(told) => told.clone(),
+                None => Err(Box::new(
+                    Diagnostic::error(
+                        "E1010",
+                        format!("the nested stack `{id}` has no output `{output}`"),
+                    )
+                    .at(span)
+                    .suggest(output, outputs.keys().map(String::as_str)),
+                )),
+            };
+        }
         let named = |property: &str| {
             self.property(id, resource, property)
-                .unwrap_or_else(|| id.to_owned())
+                .unwrap_or_else(|| self.physical(id))
         };
         let pseudo = &self.pseudo;
         let kind = resource.kind.as_str();
@@ -99,7 +137,7 @@ impl Stack<'_> {
             ("AWS::Lambda::Function" | "AWS::Serverless::Function", "Arn") => self.function_arn(id),
             ("AWS::Lambda::Url", "FunctionUrl") => {
                 let target = cfn_function::target(self, &resource.properties, "TargetFunctionArn");
-                let function = target.map_or_else(|| id.to_owned(), |(name, _)| name);
+                let function = target.map_or_else(|| self.physical(id), |(name, _)| name);
                 // The suffix is the same in every partition.
                 format!(
                     "https://{}.lambda-url.{}.on.aws/",
@@ -132,13 +170,23 @@ impl Stack<'_> {
             }
             ("AWS::Cognito::UserPool", "Arn") => pseudo.arn(
                 "cognito-idp",
-                &format!("userpool/{}", user_pool_id(&pseudo.region, id)),
+                &format!(
+                    "userpool/{}",
+                    user_pool_id(&pseudo.region, &self.joined(id))
+                ),
             ),
             ("AWS::Cognito::UserPool", "ProviderURL") => {
-                format!("https://{}", user_pool_provider(&pseudo.region, id))
+                format!(
+                    "https://{}",
+                    user_pool_provider(&pseudo.region, &self.joined(id))
+                )
             }
-            ("AWS::Cognito::UserPool", "ProviderName") => user_pool_provider(&pseudo.region, id),
-            ("AWS::Cognito::UserPool", "UserPoolId") => user_pool_id(&pseudo.region, id),
+            ("AWS::Cognito::UserPool", "ProviderName") => {
+                user_pool_provider(&pseudo.region, &self.joined(id))
+            }
+            ("AWS::Cognito::UserPool", "UserPoolId") => {
+                user_pool_id(&pseudo.region, &self.joined(id))
+            }
             ("AWS::DynamoDB::Table" | "AWS::Serverless::SimpleTable", "Arn") => {
                 pseudo.arn("dynamodb", &format!("table/{}", named("TableName")))
             }
@@ -160,7 +208,7 @@ impl Stack<'_> {
             ("AWS::StepFunctions::StateMachine" | "AWS::Serverless::StateMachine", "Name") => self
                 .property(id, resource, "StateMachineName")
                 .or_else(|| self.property(id, resource, "Name"))
-                .unwrap_or_else(|| id.to_owned()),
+                .unwrap_or_else(|| self.physical(id)),
             ("AWS::S3::Bucket", "Arn") => {
                 format!("arn:{}:s3:::{}", pseudo.partition(), named("BucketName"))
             }
@@ -206,7 +254,7 @@ impl Stack<'_> {
             .resources
             .get(id)
             .and_then(|resource| self.property(id, resource, "FunctionName"));
-        given.unwrap_or_else(|| id.to_owned())
+        given.unwrap_or_else(|| self.physical(id))
     }
 
     /// `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
@@ -222,12 +270,12 @@ impl Stack<'_> {
     pub(super) fn api_id(&self, id: &str) -> String {
         match &self.settings.api_id {
             Some(configured) if self.first_api.as_deref() == Some(id) => configured.clone(),
-            _ => stable_id(id),
+            _ => stable_id(&self.path_of(id)),
         }
     }
 
     pub(super) fn root_resource_id(&self, id: &str) -> String {
-        stable_id(&format!("{id}/"))
+        stable_id(&format!("{}/", self.path_of(id)))
     }
 
     fn live(&self, name: &str, span: Span) -> Result<(&str, &Resource), Box<Diagnostic>> {
@@ -278,7 +326,7 @@ impl Stack<'_> {
         let name = self
             .property(id, resource, "StateMachineName")
             .or_else(|| self.property(id, resource, "Name"))
-            .unwrap_or_else(|| id.to_owned());
+            .unwrap_or_else(|| self.physical(id));
         self.pseudo.arn("states", &format!("stateMachine:{name}"))
     }
 

@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 
 use super::super::settings::base_directory;
 use super::super::{function_life, values};
+use super::parameters::Pseudo;
 use super::{InlineCode, Resource, Stack, Template, tree};
 use crate::base::FunctionArn;
 use crate::model::Spanned;
@@ -80,21 +81,35 @@ fn read_event_invoke(stack: &Stack<'_>, template: &mut Template) {
         let (Some(function), Some(node)) = (function, stack.resolve(&resource.properties)) else {
             continue;
         };
-        function.life.event_invoke = event_invoke(stack, &node, &format!("`{id}`"));
+        function.life.event_invoke = event_invoke(stack, id, &node, &format!("`{id}`"));
     }
 }
 
-fn event_invoke(stack: &Stack<'_>, node: &Node, what: &str) -> EventInvokeSettings {
+fn event_invoke(stack: &Stack<'_>, id: &str, node: &Node, what: &str) -> EventInvokeSettings {
     let mut findings = Diagnostics::default();
-    let (settings, destination) =
-        function_life::event_invoke(node, what, Severity::Warning, &mut findings);
+    // SAM makes a queue or topic where the template names none.
+    let made_up = |condition: &str, kind: &str| {
+        let (service, suffix) = match kind {
+            "SQS" => ("sqs", "Queue"),
+            "SNS" => ("sns", "Topic"),
+            _ => return None,
+        };
+        let condition = if condition == "onSuccess" {
+            "OnSuccess"
+        } else {
+            "OnFailure"
+        };
+        let Pseudo {
+            region, account_id, ..
+        } = &stack.pseudo;
+        Some(format!(
+            "arn:aws:{service}:{region}:{account_id}:{id}EventInvokeConfig{condition}{suffix}"
+        ))
+    };
+    let settings =
+        function_life::event_invoke(node, what, Severity::Warning, &mut findings, made_up);
     for finding in findings {
         stack.say(finding);
-    }
-    if let Some(span) = destination {
-        let message =
-            format!("the destinations of {what} get nothing: events that failed are logged");
-        stack.say(Diagnostic::warning("W1045", message).at(span));
     }
     settings
 }
@@ -231,6 +246,7 @@ impl Function<'_, '_> {
                 layers,
                 esbuild,
                 event_invoke: self.event_invoke().unwrap_or_default(),
+                dead_letter: self.dead_letter(),
                 enforce_memory: false,
                 url: None,
             },
@@ -290,7 +306,7 @@ impl Function<'_, '_> {
             );
             return None;
         };
-        let folder = self.folder.join(INLINE).join(self.id);
+        let folder = self.folder.join(INLINE).join(self.stack.physical(self.id));
         self.template.inline_code.push(InlineCode {
             path: folder.join(file),
             text,
@@ -306,9 +322,12 @@ impl Function<'_, '_> {
             .and_then(|node| tree::get(&node, "Variables").cloned())
             .and_then(|node| self.stack.resolve_one_level(&node));
         let function = self.stack.function_name(self.id);
+        let path = self.stack.path_of(self.id);
         for (name, span, node) in variables.iter().flat_map(Node::entries) {
             let file = self.stack.environment;
-            if let Some(value) = file.and_then(|file| file.value(&[self.id, &function], name)) {
+            if let Some(value) =
+                file.and_then(|file| file.value(&[&path, self.id, &function], name))
+            {
                 environment.insert(name.to_owned(), value.to_owned());
                 continue;
             }
@@ -514,9 +533,24 @@ impl Function<'_, '_> {
         let node = self.stack.resolve(self.property("EventInvokeConfig")?)?;
         Some(event_invoke(
             self.stack,
+            self.id,
             &node,
             &format!("`EventInvokeConfig` of `{}`", self.id),
         ))
+    }
+
+    /// `DeadLetterConfig`, or `DeadLetterQueue` of SAM.
+    fn dead_letter(&self) -> Option<Spanned<String>> {
+        let node = self
+            .property("DeadLetterConfig")
+            .or_else(|| self.property("DeadLetterQueue"))?;
+        let node = self.stack.resolve(node)?;
+        let mut findings = Diagnostics::default();
+        let target = function_life::dead_letter(&node, Severity::Warning, &mut findings);
+        for finding in findings {
+            self.stack.say(finding);
+        }
+        target
     }
 
     fn layer_content(&self) -> Option<PathBuf> {

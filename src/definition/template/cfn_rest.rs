@@ -128,8 +128,8 @@ impl Stack<'_> {
         let name = tree::get(properties, "Name").and_then(Node::as_str);
         if let Some(name) = name {
             api.title = name.to_owned();
-        } else if api.title == super::parameters::STACK_NAME {
-            api.title = id.to_owned();
+        } else if api.title == self.pseudo.stack_name() {
+            api.title = self.path_of(id);
         }
         api.logical_id = Some(id.to_owned());
         api.span = resource.span;

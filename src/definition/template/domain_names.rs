@@ -74,7 +74,8 @@ pub(super) fn read(stack: &Stack<'_>, template: &mut Template) {
     }
 }
 
-fn domain<'t>(template: &'t mut Template, name: &str) -> &'t mut DomainSettings {
+/// The custom domain name of that name, which there is from now on.
+pub(super) fn domain<'t>(template: &'t mut Template, name: &str) -> &'t mut DomainSettings {
     let name = name.to_ascii_lowercase();
     let known = template.domains.iter().position(|one| one.name == name);
     let index = known.unwrap_or_else(|| {

@@ -21,6 +21,7 @@ mod for_each;
 mod globals;
 mod include;
 mod intrinsics;
+mod nested;
 mod parameters;
 mod resources;
 mod sam;
@@ -44,6 +45,7 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
+use self::nested::{Outputs, Place, Reading};
 use self::parameters::{Parameters, Pseudo};
 use crate::model::Api;
 use crate::model::settings::{
@@ -81,7 +83,7 @@ pub struct Template {
     pub websocket_apis: Vec<WebSocketApi>,
     /// Functions by name.
     pub functions: IndexMap<String, FunctionSettings>,
-    /// By function name: its logical id.
+    /// By function name: its logical id, behind the path of its stack.
     pub function_ids: IndexMap<String, String>,
     /// Code that stands in the template, to be written before it runs.
     pub inline_code: Vec<InlineCode>,
@@ -113,68 +115,24 @@ pub fn is_template(root: &Node) -> bool {
         && root.get("swagger").is_none()
 }
 
-/// Reads a template. What is wrong with it is among the findings, and left out.
+/// Reads a template, with those of its nested stacks. What is wrong with it is among
+/// the findings, and left out.
 pub fn read(
     sources: &mut Sources,
-    mut root: Node,
+    root: Node,
     options: &Options,
     settings: &Settings,
     findings: &mut Diagnostics,
 ) -> Template {
-    if let Err(problem) = tree::normalize(&mut root) {
-        findings.push(problem);
-        return Template::default();
-    }
-    let mut found = Diagnostics::default();
-    let parameters = Parameters::read(root.get("Parameters"), &options.parameters, &mut found);
-    let mut stack = Stack {
-        pseudo: Pseudo {
-            region: settings.region.clone(),
-            account_id: settings.account_id.clone(),
-        },
-        parameters,
-        mappings: root.get("Mappings").cloned(),
-        conditions: IndexMap::new(),
-        resources: IndexMap::new(),
-        generated: HashMap::new(),
-        settings,
-        given: &options.parameters,
-        environment: options.environment.as_ref(),
-        imported: RefCell::default(),
-        first_api: None,
-        findings: RefCell::new(found),
-        budget: Cell::new(BUDGET),
-        decided: RefCell::default(),
-        naming: RefCell::default(),
-        index: RefCell::default(),
+    let mut reading = Reading::new(sources, &root, options, settings);
+    let place = Place {
+        path: String::new(),
+        parameters: options.parameters.clone(),
     };
-    include::expand(&mut root, &stack, sources);
-    for_each::expand(&mut root, &stack);
-    if let Err(problem) = tree::normalize(&mut root) {
-        findings.push(problem);
-        return Template::default();
-    }
-    stack.mappings = root.get("Mappings").cloned();
-    stack.conditions = section(&root, "Conditions");
-    stack.resources = resources::read(&root, &stack);
-    if transforms(&root).any(|name| name == "AWS::Serverless-2016-10-31") {
-        sam::transform(&mut stack, tree::get(&root, "Globals"));
-    } else {
-        resources::refuse_sam(&stack);
-    }
-    resources::choose_first(&mut stack, options);
-    let mut template = Template::default();
-    resources::report(&stack);
-    cfn_function::read(&stack, sources, root.span, &mut template);
-    cfn_rest::read(&stack, sources, &mut template);
-    cfn_v2::read(&stack, sources, &mut template);
-    websocket::read(&stack, &mut template);
-    usage_plan::read(&stack, &mut template);
-    domain_names::read(&stack, &mut template);
-    resources::order(&stack, options, &mut template);
-    resources::report_vain_values(&stack, root.get("Parameters"));
+    let (mut template, _) = read_stack(&mut reading, root, place);
+    resources::put_chosen_first(&mut reading, &mut template);
     let mut known: Vec<Diagnostic> = Vec::new();
-    for finding in stack.findings.into_inner() {
+    for finding in reading.findings {
         // A node that is looked at twice is said once.
         let twice = known.iter().any(|other| {
             other.code == finding.code
@@ -189,6 +147,76 @@ pub fn read(
     template
 }
 
+/// Reads one stack, and those within it before what may need their outputs.
+fn read_stack(reading: &mut Reading<'_>, mut root: Node, place: Place) -> (Template, Outputs) {
+    let nothing = (Template::default(), Outputs::new());
+    if let Err(problem) = tree::normalize(&mut root) {
+        reading.findings.push(*problem);
+        return nothing;
+    }
+    let (options, settings) = (reading.options, reading.settings);
+    let mut found = Diagnostics::default();
+    let parameters = Parameters::read(root.get("Parameters"), &place.parameters, &mut found);
+    let mut stack = Stack {
+        pseudo: Pseudo {
+            region: settings.region.clone(),
+            account_id: settings.account_id.clone(),
+            path: place.path,
+        },
+        parameters,
+        mappings: root.get("Mappings").cloned(),
+        conditions: IndexMap::new(),
+        resources: IndexMap::new(),
+        generated: HashMap::new(),
+        outputs: HashMap::new(),
+        settings,
+        given: &options.parameters,
+        environment: options.environment.as_ref(),
+        imported: RefCell::default(),
+        first_api: None,
+        findings: RefCell::new(found),
+        budget: Cell::new(BUDGET),
+        decided: RefCell::default(),
+        naming: RefCell::default(),
+        index: RefCell::default(),
+    };
+    include::expand(&mut root, &stack, reading.sources);
+    for_each::expand(&mut root, &stack);
+    if let Err(problem) = tree::normalize(&mut root) {
+        reading.findings.extend(stack.findings.into_inner());
+        reading.findings.push(*problem);
+        return nothing;
+    }
+    stack.mappings = root.get("Mappings").cloned();
+    stack.conditions = section(&root, "Conditions");
+    stack.resources = resources::read(&root, &stack);
+    if transforms(&root).any(|name| name == "AWS::Serverless-2016-10-31") {
+        sam::transform(&mut stack, tree::get(&root, "Globals"));
+    } else {
+        resources::refuse_sam(&stack);
+    }
+    resources::choose_first(&mut stack, reading);
+    let mut inner = nested::read(&mut stack, reading);
+    let mut template = Template::default();
+    nested::join_functions(&stack, &mut template, &mut inner);
+    resources::report(&stack);
+    cfn_function::read(&stack, reading.sources, root.span, &mut template);
+    cfn_rest::read(&stack, reading.sources, &mut template);
+    cfn_v2::read(&stack, reading.sources, &mut template);
+    websocket::read(&stack, &mut template);
+    usage_plan::read(&stack, &mut template);
+    domain_names::read(&stack, &mut template);
+    resources::order(&stack, options, &mut template);
+    nested::join(&mut template, inner);
+    let outputs = nested::outputs(&stack, &root);
+    reading.imported.extend(stack.imported.take());
+    if stack.pseudo.path.is_empty() {
+        resources::report_vain_values(&stack, root.get("Parameters"), &reading.imported);
+    }
+    reading.findings.extend(stack.findings.into_inner());
+    (template, outputs)
+}
+
 /// A template with the values of its parameters, while it is read.
 pub(super) struct Stack<'s> {
     pseudo: Pseudo,
@@ -198,6 +226,8 @@ pub(super) struct Stack<'s> {
     resources: IndexMap<String, Resource>,
     /// `Api.Stage` to the logical id of what SAM makes.
     generated: HashMap<String, String>,
+    /// Of nested stacks, by their logical ids; those that were read.
+    outputs: HashMap<String, Outputs>,
     settings: &'s Settings,
     /// Values that were given by name.
     given: &'s IndexMap<String, String>,

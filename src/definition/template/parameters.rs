@@ -164,12 +164,31 @@ fn check(value: &str, kind: &str, declaration: &Node) -> Result<(), String> {
 pub(super) struct Pseudo {
     pub(super) region: String,
     pub(super) account_id: String,
+    /// The stack's among nested ones: `Outer/Inner/`.
+    pub(super) path: String,
 }
 
-/// The stack's name, which is the title of implicit APIs too.
-pub(super) const STACK_NAME: &str = "tollgate";
+/// The outermost stack's name.
+const STACK_NAME: &str = "tollgate";
 
 impl Pseudo {
+    /// The stack's name, which is the title of implicit APIs too.
+    pub(super) fn stack_name(&self) -> String {
+        let path = self.path.trim_end_matches('/');
+        match path {
+            "" => STACK_NAME.to_owned(),
+            path => format!("{STACK_NAME}-{}", path.replace('/', "-")),
+        }
+    }
+
+    /// The id of a stack of that name.
+    pub(super) fn stack_id(&self, name: &str) -> String {
+        self.arn(
+            "cloudformation",
+            &format!("stack/{name}/00000000-0000-0000-0000-000000000000"),
+        )
+    }
+
     /// `aws`, `aws-cn`, `aws-us-gov`.
     pub(super) fn partition(&self) -> &'static str {
         if self.region.starts_with("cn-") {
@@ -207,11 +226,8 @@ impl Pseudo {
             "AWS::AccountId" => self.account_id.clone(),
             "AWS::Partition" => self.partition().to_owned(),
             "AWS::URLSuffix" => self.url_suffix().to_owned(),
-            "AWS::StackName" => STACK_NAME.to_owned(),
-            "AWS::StackId" => self.arn(
-                "cloudformation",
-                &format!("stack/{STACK_NAME}/00000000-0000-0000-0000-000000000000"),
-            ),
+            "AWS::StackName" => self.stack_name(),
+            "AWS::StackId" => self.stack_id(&self.stack_name()),
             "AWS::NotificationARNs" => return Some(tree::list(Vec::new(), span)),
             _ => return None,
         };

@@ -1,10 +1,11 @@
 //! The resources of a template: which there are, which matter, and which are named
 //! because they would matter and are not served.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
+use super::nested::Reading;
 use super::{Options, Resource, Stack, Template, tree};
 use crate::source::{Diagnostic, Node};
 
@@ -138,38 +139,68 @@ impl Stack<'_> {
     }
 }
 
-/// Decides which API's id may be configured: the one that is asked for, else the first.
-pub(super) fn choose_first(stack: &mut Stack<'_>, options: &Options) {
+/// Decides which API's id may be configured: the one that is asked for, else the first
+/// of the outermost stack that has one.
+pub(super) fn choose_first(stack: &mut Stack<'_>, reading: &mut Reading<'_>) {
     let known: Vec<String> = ["AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api"]
         .iter()
         .flat_map(|kind| stack.of_kind(kind))
         .map(|(id, _)| id.to_owned())
         .collect();
-    if let Some(wanted) = &options.api
-        && !known.contains(wanted)
-    {
-        let finding = Diagnostic::error(
-            "E1005",
-            format!("--api names `{wanted}`, and the template has no such API"),
-        )
-        .suggest(wanted, known.iter().map(String::as_str));
-        let finding = match finding.help {
-            None if !known.is_empty() => finding.help(format!("its APIs are {}", known.join(", "))),
-            _ => finding,
-        };
-        stack.say(finding);
-    }
+    let is_it = |id: &&String| match &reading.options.api {
+        Some(wanted) => stack.path_of(id) == *wanted,
+        None => reading.chosen.is_none() && known.contains(*id),
+    };
     // In the order of the template, whatever the type.
-    let first = stack
-        .resources
-        .keys()
-        .find(|id| known.contains(id))
-        .cloned();
-    stack.first_api = options
-        .api
-        .clone()
-        .filter(|id| known.contains(id))
-        .or(first);
+    let first = stack.resources.keys().find(is_it);
+    stack.first_api = first.filter(|id| known.contains(*id)).cloned();
+    if let Some(id) = &stack.first_api {
+        reading.chosen = Some(stack.path_of(id));
+    }
+}
+
+/// Puts the API for the bare address before those of all stacks.
+pub(super) fn put_chosen_first(reading: &mut Reading<'_>, template: &mut Template) {
+    let paths = template
+        .apis
+        .iter()
+        .filter_map(|api| api.logical_id.as_deref());
+    let mut known: Vec<&str> = Vec::new();
+    for path in paths {
+        if !known.contains(&path) {
+            known.push(path);
+        }
+    }
+    match (&reading.options.api, &reading.chosen) {
+        (Some(wanted), None) => {
+            let finding = Diagnostic::error(
+                "E1005",
+                format!("--api names `{wanted}`, and the template has no such API"),
+            )
+            .suggest(wanted, known.iter().copied());
+            let finding = match finding.help {
+                None if !known.is_empty() => {
+                    finding.help(format!("its APIs are {}", known.join(", ")))
+                }
+                _ => finding,
+            };
+            reading.findings.push(finding);
+        }
+        (None, Some(first)) if known.iter().any(|path| path != first) => {
+            template.notes.push(format!(
+                "the API `{first}` answers at the bare address; --api LOGICAL_ID chooses another one"
+            ));
+        }
+        _ => {}
+    }
+    let position = template
+        .apis
+        .iter()
+        .position(|api| api.logical_id.is_some() && api.logical_id == reading.chosen);
+    if let Some(position) = position {
+        let api = template.apis.remove(position);
+        template.apis.insert(0, api);
+    }
 }
 
 /// Puts the API for the bare address, and its stage, before the others.
@@ -196,21 +227,16 @@ pub(super) fn order(stack: &Stack<'_>, options: &Options, template: &mut Templat
         let api = template.apis.remove(chosen);
         template.apis.insert(0, api);
     }
-    let several = template
-        .apis
-        .iter()
-        .any(|api| api.logical_id != stack.first_api);
-    if let (true, None, Some(first)) = (several, &options.api, &stack.first_api) {
-        template.notes.push(format!(
-            "the API `{first}` answers at the bare address; --api LOGICAL_ID chooses another one"
-        ));
-    }
 }
 
 /// Names values that were given for parameters which the template does not have.
-pub(super) fn report_vain_values(stack: &Stack<'_>, section: Option<&Node>) {
+pub(super) fn report_vain_values(
+    stack: &Stack<'_>,
+    section: Option<&Node>,
+    imported: &HashSet<String>,
+) {
     for name in stack.given.keys() {
-        if stack.parameters.get(name).is_some() || stack.imported.borrow().contains(name) {
+        if stack.parameters.get(name).is_some() || imported.contains(name) {
             continue;
         }
         let mut finding = Diagnostic::warning(
@@ -230,9 +256,6 @@ pub(super) fn report(stack: &Stack<'_>) {
         let words = match resource.kind.as_str() {
             "AWS::ApiGateway::DomainNameV2" => {
                 "private domain names are not served: the API answers at its own address"
-            }
-            "AWS::CloudFormation::Stack" | "AWS::Serverless::Application" => {
-                "nested stacks are not read: serve their templates as definitions of their own"
             }
             "AWS::Serverless::GraphQLApi" | "AWS::AppSync::GraphQLApi" => {
                 "GraphQL APIs are not served"

@@ -21,12 +21,14 @@ pub(super) fn stack(yaml: &str) -> (Stack<'static>, Node) {
         pseudo: Pseudo {
             region: settings.region.clone(),
             account_id: settings.account_id.clone(),
+            path: String::new(),
         },
         parameters: Parameters::read(node.get("Parameters"), given, &mut findings),
         mappings: node.get("Mappings").cloned(),
         conditions: section(&node, "Conditions"),
         resources: IndexMap::new(),
         generated: HashMap::new(),
+        outputs: HashMap::new(),
         settings,
         given,
         environment: None,
@@ -332,7 +334,9 @@ Resources:
       AutoPublishAlias: live
       Layers: [!Ref Shared, 'arn:aws:lambda:us-east-1:999999999999:layer:other:3']
       FunctionUrlConfig: {AuthType: NONE, InvokeMode: RESPONSE_STREAM, Cors: {AllowOrigins: ['*']}}
-      EventInvokeConfig: {MaximumRetryAttempts: 1, DestinationConfig: {OnFailure: {Type: SQS}}}
+      EventInvokeConfig: {MaximumRetryAttempts: 1, DestinationConfig: {OnFailure: {Type: SQS}, OnSuccess: {Type: Lambda, Destination: !GetAtt Plain.Arn}}}
+      DeadLetterQueue: {Type: SNS, TargetArn: !Ref Letters}
+  Letters: {Type: AWS::SNS::Topic}
   Plain:
     Type: AWS::Lambda::Function
     Properties: {Runtime: python3.12, Handler: app.handler, Code: plain.zip}
@@ -341,7 +345,7 @@ Resources:
     Properties: {TargetFunctionArn: !GetAtt Plain.Arn, AuthType: AWS_IAM}
   PlainInvoke:
     Type: AWS::Lambda::EventInvokeConfig
-    Properties: {FunctionName: !Ref Plain, Qualifier: $LATEST, MaximumEventAgeInSeconds: 60}
+    Properties: {FunctionName: !Ref Plain, Qualifier: $LATEST, MaximumEventAgeInSeconds: 60, DestinationConfig: {OnFailure: {Destination: !GetAtt Orders.Arn}, OnSucces: {}}}
 ",
     );
 
@@ -358,12 +362,29 @@ Resources:
         ["--minify", "--target=es2022", "--external:@aws-sdk/*"]
     );
     assert_eq!(orders.event_invoke.maximum_retry_attempts, 1);
+    let address = |target: &Option<crate::model::Spanned<String>>| {
+        target.as_ref().map(|target| target.value.clone()).unwrap()
+    };
+    assert_eq!(
+        [
+            address(&orders.event_invoke.on_success),
+            address(&orders.event_invoke.on_failure),
+            address(&orders.dead_letter),
+        ],
+        [
+            "arn:aws:lambda:us-east-1:123456789012:function:Plain",
+            "arn:aws:sqs:us-east-1:123456789012:OrdersEventInvokeConfigOnFailureQueue",
+            "arn:aws:sns:us-east-1:123456789012:Letters",
+        ]
+    );
     let plain = &template.functions["Plain"].life;
     assert!(plain.url.as_ref().unwrap().needs_signature);
     assert_eq!(plain.event_invoke.maximum_event_age.as_secs(), 60);
+    let orders_arn = "arn:aws:lambda:us-east-1:123456789012:function:Orders";
+    assert_eq!(address(&plain.event_invoke.on_failure), orders_arn);
     let mut codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
     codes.sort_unstable();
-    assert_eq!(codes, ["W1044", "W1045", "W1046"]);
+    assert_eq!(codes, ["W0204", "W1044", "W1046"]);
 }
 
 #[test]
@@ -506,4 +527,264 @@ Resources:
     };
     assert_eq!(finding.code, "W1002");
     assert_eq!(finding.help.as_deref(), Some("did you mean `Word`?"));
+}
+
+/// Reads `template.yaml` of a folder with these files.
+fn read_folder(files: &[(&str, &str)]) -> (tempfile::TempDir, Template, Vec<Diagnostic>, Sources) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let mut sources = Sources::new();
+    let file = sources
+        .add_path(&folder.path().join("template.yaml"))
+        .unwrap();
+    let mut findings = Diagnostics::default();
+    let root = sources.load(file, &mut findings).unwrap();
+    let (options, settings) = (Options::default(), Settings::default());
+    let template = read(&mut sources, root, &options, &settings, &mut findings);
+    (folder, template, findings.into_iter().collect(), sources)
+}
+
+const ORDERS: &str = "Transform: AWS::Serverless-2016-10-31
+Parameters: {Table: {Type: String}, Upstream: {Type: String}, Words: {Type: CommaDelimitedList}}
+Resources:
+  Handler:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: app.handler
+      CodeUri: src/
+      Environment: {Variables: {TABLE: !Ref Table, UPSTREAM: !Ref Upstream, WORD: !Select [1, !Ref Words], STACK: !Ref AWS::StackName}}
+      Events: {Get: {Type: Api, Properties: {Path: /orders, Method: get}}}
+Outputs:
+  Name: {Value: !Ref Handler}
+  Url: {Value: !Sub 'https://${ServerlessRestApi}.execute-api'}
+  Hidden: {Condition: Never, Value: x}
+Conditions: {Never: !Equals [a, b]}
+";
+
+const SHARED: &str = "Resources:
+  Common:
+    Type: AWS::Lambda::Function
+    Properties: {Runtime: python3.12, Handler: app.handler, Code: src/}
+  Deeper: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: deeper.yaml}}
+Outputs:
+  Arn: {Value: !GetAtt Common.Arn}
+  Deep: {Value: !GetAtt Deeper.Outputs.Deep}
+";
+
+const DEEPER: &str = "Resources:
+  Function:
+    Type: AWS::Lambda::Function
+    Properties: {Runtime: python3.12, Handler: app.handler, Code: src/}
+Outputs: {Deep: {Value: !Ref Function}}
+";
+
+#[test]
+fn nested_stacks_are_read_with_their_parameters_and_give_their_outputs() {
+    let template = "Transform: AWS::Serverless-2016-10-31
+Resources:
+  Table: {Type: AWS::DynamoDB::Table}
+  Orders:
+    Type: AWS::Serverless::Application
+    Properties:
+      Location: orders/template.yaml
+      Parameters: {Table: !Ref Table, Upstream: !GetAtt Shared.Outputs.Arn, Words: [one, two]}
+  Again:
+    Type: AWS::Serverless::Application
+    Properties:
+      Location: ./orders/template.yaml
+      Parameters: {Table: other, Upstream: !Sub '${Shared.Outputs.Deep}', Words: 'a,b'}
+  Shared: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: shared/shared.yaml}}
+  Gone: {Type: AWS::Serverless::Application, Condition: Never, Properties: {Location: absent.yaml}}
+  Main:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: app.handler
+      CodeUri: src/
+      Environment: {Variables: {ORDERS: !GetAtt Orders.Outputs.Name, URL: !Sub '${Again.Outputs.Url}/x'}}
+      EventInvokeConfig: {DestinationConfig: {OnFailure: {Type: Lambda, Destination: !GetAtt Shared.Outputs.Arn}}}
+      Events: {Get: {Type: Api, Properties: {Path: /main, Method: get}}}
+Conditions: {Never: !Equals [a, b]}
+";
+    let files = [
+        ("template.yaml", template),
+        ("orders/template.yaml", ORDERS),
+        ("shared/shared.yaml", SHARED),
+        ("shared/deeper.yaml", DEEPER),
+    ];
+
+    let (folder, template, findings, _) = read_folder(&files);
+
+    assert!(findings.is_empty(), "{findings:#?}");
+    let mut ids: Vec<(&str, &str)> = template
+        .function_ids
+        .iter()
+        .map(|(name, id)| (name.as_str(), id.as_str()))
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(
+        ids,
+        [
+            ("Again-Handler", "Again/Handler"),
+            ("Main", "Main"),
+            ("Orders-Handler", "Orders/Handler"),
+            ("Shared-Common", "Shared/Common"),
+            ("Shared-Deeper-Function", "Shared/Deeper/Function"),
+        ]
+    );
+    assert_eq!(template.functions.len(), ids.len());
+    let orders = &template.functions["Orders-Handler"];
+    let common = "arn:aws:lambda:us-east-1:123456789012:function:Shared-Common";
+    assert_eq!(orders.environment["TABLE"], "Table");
+    assert_eq!(orders.environment["UPSTREAM"], common);
+    assert_eq!(orders.environment["WORD"], "two");
+    assert_eq!(orders.environment["STACK"], "tollgate-Orders");
+    let again = &template.functions["Again-Handler"];
+    assert_eq!(again.environment["UPSTREAM"], "Shared-Deeper-Function");
+    let code = match &orders.place {
+        crate::model::settings::FunctionPlace::Runtime { code_uri, .. } => code_uri,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(*code, folder.path().join("orders/src/"));
+    let apis: Vec<(&str, &str)> = template
+        .apis
+        .iter()
+        .map(|api| (api.logical_id.as_deref().unwrap(), api.id.as_str()))
+        .collect();
+    let paths: Vec<&str> = apis.iter().map(|(path, _)| *path).collect();
+    assert_eq!(
+        paths,
+        [
+            "ServerlessRestApi",
+            "Orders/ServerlessRestApi",
+            "Again/ServerlessRestApi"
+        ]
+    );
+    assert_ne!(apis[1].1, apis[2].1);
+    let main = &template.functions["Main"];
+    assert_eq!(main.environment["ORDERS"], "Orders-Handler");
+    let url = format!("https://{}.execute-api/x", apis[2].1);
+    assert_eq!(main.environment["URL"], url);
+    let target = main.life.event_invoke.on_failure.as_ref().unwrap();
+    assert_eq!(target.value, common);
+    let route = &template.apis[1].routes[0];
+    assert!(format!("{route:?}").contains("function:Orders-Handler"));
+}
+
+#[test]
+fn what_is_wrong_with_nested_stacks_is_said_where_it_stands() {
+    let template = "Transform: AWS::Serverless-2016-10-31
+Resources:
+  Self: {Type: AWS::Serverless::Application, Properties: {Location: sub/back.yaml}}
+  Absent: {Type: AWS::Serverless::Application, Properties: {Location: absent.yaml}}
+  Repository: {Type: AWS::Serverless::Application, Properties: {Location: {ApplicationId: 'arn:aws:x', SemanticVersion: 1.0.0}}}
+  Far: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: !Sub 'https://s3.${AWS::Region}.amazonaws.com/x.yaml'}}
+  Empty: {Type: AWS::CloudFormation::Stack, Properties: {}}
+  Words: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: words.yaml}}
+  First: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: sub/one.yaml, Parameters: {A: !GetAtt Second.Outputs.B}}}
+  Second: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: sub/one.yaml, Parameters: {A: !Sub '${First.Outputs.B}'}}}
+  Good: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: sub/one.yaml, Parameters: {AA: x}}}
+  Main:
+    Type: AWS::Serverless::Function
+    Properties: {Runtime: python3.12, Handler: app.handler, CodeUri: src/, Environment: {Variables: {B: !GetAtt Good.Outputs.Bb}}}
+";
+    let back = "Resources:
+  Back: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: ../template.yaml}}
+  Wrong:
+    Type: AWS::Lambda::Function
+    Properties: {Runtime: python3.12, Handler: app.handler, Code: x, Timeout: !Ref Nobody}
+";
+    let one = "Parameters: {A: {Type: String, Default: d}}
+Resources: {Topic: {Type: AWS::SNS::Topic}}
+Outputs: {B: {Value: !Ref A}}
+";
+    let files = [
+        ("template.yaml", template),
+        ("sub/back.yaml", back),
+        ("sub/one.yaml", one),
+        ("words.yaml", "hello: world\n"),
+    ];
+
+    let (folder, _, findings, sources) = read_folder(&files);
+
+    let said = |code: &str, words: &[&str], file: &str, line: usize| {
+        let place = |finding: &Diagnostic| {
+            let location = sources.location(finding.span.unwrap());
+            (location.path.to_owned(), location.line)
+        };
+        let expected = (folder.path().join(file), line);
+        let is_it = |finding: &&Diagnostic| {
+            let text = format!("{} {:?}", finding.message, finding.help);
+            finding.code == code
+                && words.iter().all(|word| text.contains(word))
+                && place(finding) == expected
+        };
+        assert!(
+            findings.iter().any(|finding| is_it(&finding)),
+            "{code} {words:?} {expected:?} in {findings:#?}"
+        );
+    };
+    said("E1013", &["nests itself"], "sub/back.yaml", 2);
+    said("E1010", &["Nobody"], "sub/back.yaml", 5);
+    said("W1031", &["`Absent`", "absent.yaml"], "template.yaml", 4);
+    said(
+        "W1031",
+        &["`Repository`", "Repository are not read"],
+        "template.yaml",
+        5,
+    );
+    said("W1031", &["`Far`", "no file"], "template.yaml", 6);
+    said("E1001", &["`Empty`", "`TemplateURL`"], "template.yaml", 7);
+    said("E1001", &["words.yaml", "no template"], "template.yaml", 8);
+    said("E1013", &["First", "Second", "outputs"], "template.yaml", 9);
+    said("E1003", &["no parameter `AA`", "`A`"], "template.yaml", 11);
+    said("W1040", &["no output `Bb`", "`B`"], "template.yaml", 14);
+    assert_eq!(findings.len(), 10, "{findings:#?}");
+}
+
+#[test]
+fn functions_of_two_stacks_cannot_have_one_name() {
+    let one = "Resources:
+  F:
+    Type: AWS::Lambda::Function
+    Properties: {FunctionName: same, Runtime: python3.12, Handler: app.handler, Code: src/}
+";
+    let template = "Resources:
+  A: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: one.yaml}}
+  B: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: one.yaml}}
+";
+
+    let (_folder, _, findings, _) = read_folder(&[("template.yaml", template), ("one.yaml", one)]);
+
+    let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["E1032"]);
+}
+
+#[test]
+fn the_nested_stacks_of_the_cdk_are_named_by_its_assets() {
+    let template = "Resources:
+  Nested:
+    Type: AWS::CloudFormation::Stack
+    Properties: {TemplateURL: {'Fn::Join': ['', ['https://s3.', {Ref: 'AWS::URLSuffix'}, '/x.json']]}}
+    Metadata: {'aws:asset:path': one.nested.template.json, 'aws:asset:property': TemplateURL}
+";
+    let nested = r#"{"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": {"Runtime": "python3.12", "Handler": "app.handler", "Code": {"ZipFile": "x"}}}}}"#;
+
+    let (_folder, template, findings, _) = read_folder(&[
+        ("template.yaml", template),
+        ("one.nested.template.json", nested),
+    ]);
+
+    assert!(findings.is_empty(), "{findings:#?}");
+    assert_eq!(template.function_ids["Nested-F"], "Nested/F");
+    assert!(
+        template.inline_code[0]
+            .path
+            .ends_with(".tollgate/inline/Nested-F/index.py")
+    );
 }

@@ -23,15 +23,15 @@ pub(super) fn read(stack: &Stack<'_>, template: &mut Template) {
                 .and_then(Node::as_str)
                 .map(str::to_owned)
         };
-        let name = text("Name").unwrap_or_else(|| id.to_owned());
+        let name = text("Name").unwrap_or_else(|| stack.physical(id));
         let value = text("Value");
         if value.is_none() {
             template.made_up_keys.push(name.clone());
         }
         template.api_keys.push(ApiKeySettings {
-            id: stable_id(id),
+            id: stable_id(&stack.path_of(id)),
             name,
-            value: value.unwrap_or_else(|| made_up(id)),
+            value: value.unwrap_or_else(|| made_up(&stack.path_of(id))),
             enabled: tree::get(&properties, "Enabled")
                 .and_then(Node::as_bool)
                 .unwrap_or(true),
@@ -56,7 +56,7 @@ pub(super) fn read(stack: &Stack<'_>, template: &mut Template) {
         let Some(fields) = properties.as_mapping() else {
             continue;
         };
-        let reference = stable_id(id);
+        let reference = stable_id(&stack.path_of(id));
         let mut stages = Vec::new();
         for entry in get(fields, "ApiStages")
             .and_then(Node::as_sequence)
@@ -82,8 +82,7 @@ pub(super) fn read(stack: &Stack<'_>, template: &mut Template) {
         template.usage_plans.push(UsagePlanSettings {
             name: get(fields, "UsagePlanName")
                 .and_then(Node::as_str)
-                .unwrap_or(id)
-                .to_owned(),
+                .map_or_else(|| stack.physical(id), str::to_owned),
             api_keys: links
                 .iter()
                 .filter(|(plan, _)| *plan == reference)

@@ -188,6 +188,9 @@ fn search_paths(launch: &Launch) -> Vec<(&'static str, Vec<PathBuf>)> {
     } else if let Some(version) = runtime.strip_prefix("ruby") {
         let mut gems = of_opt(&[&format!("ruby/gems/{version}.0"), "ruby/gems"]);
         gems.push(code.join(format!("vendor/bundle/ruby/{version}.0")));
+        // An empty place at the end stands for Ruby's own: without it, gems that the
+        // user has installed would be hidden, and Lambda's client among them.
+        gems.push(PathBuf::new());
         paths.push(("GEM_PATH", gems));
         let mut libraries = vec![code.clone()];
         libraries.extend(of_opt(&["ruby/lib"]));
@@ -350,7 +353,10 @@ mod tests {
             )
         );
         let ruby = of("ruby3.3");
-        assert!(ruby["GEM_PATH"].starts_with(&format!("{opt}/ruby/gems/3.3.0:")));
+        assert_eq!(
+            ruby["GEM_PATH"],
+            format!("{opt}/ruby/gems/3.3.0:{opt}/ruby/gems:/code/vendor/bundle/ruby/3.3.0:")
+        );
         assert_eq!(ruby["RUBYLIB"], format!("/code:{opt}/ruby/lib"));
     }
 

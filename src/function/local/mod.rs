@@ -10,7 +10,8 @@
 //!   with Lambda's `environment`;
 //! * `runtime_api` is what the process talks to, `extension_api` what its `extensions`
 //!   talk to, and `telemetry` what they hear;
-//! * `log_lines` carries its output, `failure` says how it failed.
+//! * `log_lines` carries its output, `failure` says how it failed;
+//! * `retry` tries asynchronous invocations again, `records` go to their destinations.
 //!
 //! User code never runs inside the gateway's process. An invocation that has begun
 //! runs to its end or its timeout, whether or not its caller still waits.
@@ -32,6 +33,7 @@ mod memory_limit;
 mod pool;
 mod process;
 mod process_group;
+mod records;
 mod retry;
 mod runtime_api;
 mod runtimes;
@@ -56,6 +58,7 @@ pub use debugger::{Debugger, SUSPENDED};
 pub use log_lines::TARGET as LOG_TARGET;
 pub use log_tail::LogTail;
 
+use super::destinations::Destinations;
 use super::streaming::Sink;
 use super::{Invocation, InvocationType, InvokeError, Outcome};
 use crate::base::{Clock, FunctionArn, id};
@@ -108,6 +111,8 @@ pub struct LocalOptions {
     pub lambda_endpoint: Arc<OnceLock<String>>,
     /// What its processes run under.
     pub debugger: Option<Debugger>,
+    /// Which functions get the records of asynchronous invocations.
+    pub destinations: Destinations,
     /// Counts cold starts.
     pub metrics: Arc<FunctionMetrics>,
 }
@@ -131,6 +136,7 @@ impl Default for LocalOptions {
             clock: Clock::System,
             lambda_endpoint: Arc::default(),
             debugger: None,
+            destinations: Destinations::default(),
             metrics: Arc::default(),
         }
     }

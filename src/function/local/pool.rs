@@ -15,6 +15,7 @@
 //! stuck behind a slow start while another process is free, and an event that was not
 //! handed over is not lost when a process ends.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use super::extensions::{Extensions, Failure};
 use super::launch::{self, Launch};
 use super::log_lines::{Log, Mark, Marks, Report};
+use super::records::{self, Condition};
 use super::table::{Delivery, Entry, Job, Life, Phase, ProcessId, Table};
 use super::telemetry::{Source, Telemetry};
 use super::{Function, failure, process, retry};
@@ -177,9 +179,15 @@ impl Pool {
         let limit = self.concurrency();
         let is_event = job.reply.is_none();
         let under_way = table.running() + table.line.len();
-        // Lambda lets events wait for their turn, unless there will never be one.
+        if is_event && limit == 0 {
+            // Lambda takes events of which it knows that they will never run.
+            drop(table);
+            records::tell(self, &job, Condition::ZeroReservedConcurrency, None);
+            return Ok(());
+        }
+        // Lambda lets events wait for their turn.
         let is_full = match is_event {
-            true => limit == 0 || table.events.len() + table.retrying >= MOST_QUEUED_EVENTS,
+            true => table.events.len() + table.retrying >= MOST_QUEUED_EVENTS,
             false => under_way >= limit,
         };
         if is_full {
@@ -282,10 +290,8 @@ impl Pool {
         }
         let is_bound = bound.is_some();
         let waiting = bound.or_else(|| {
-            let job = table
-                .line
-                .pop_front()
-                .or_else(|| table.events.pop_front())?;
+            let job = table.line.pop_front();
+            let job = job.or_else(|| self.next_event(&mut table.events, now))?;
             Some((job, now + self.function.settings.timeout))
         });
         if let Some((job, deadline)) = waiting {
@@ -304,6 +310,18 @@ impl Pool {
             event,
             is_over: false,
         }))
+    }
+
+    /// The event that has waited longest; those that are too old by now are given up.
+    fn next_event(&self, events: &mut VecDeque<Job>, now: Instant) -> Option<Job> {
+        let most = self.function.settings.life.event_invoke.maximum_event_age;
+        loop {
+            let job = events.pop_front()?;
+            if now <= job.accepted + most {
+                return Some(job);
+            }
+            records::tell(self, &job, Condition::EventAgeExceeded, None);
+        }
     }
 
     /// Whether process `id` owes the answer to `request_id`.
@@ -782,7 +800,8 @@ impl Pool {
         }
     }
 
-    /// Gives `outcome` to who waits for it; an event that failed is tried again.
+    /// Gives `outcome` to who waits for it; an event that failed is tried again, and what
+    /// became of one goes to its destination.
     ///
     /// Takes no lock: some of its callers hold the table.
     fn settle(self: &Arc<Self>, job: Job, outcome: Outcome) {
@@ -792,7 +811,7 @@ impl Pool {
                 let _ = reply.send(Ok(outcome));
             }
             None if outcome.function_error.is_some() => retry::after_failure(self, job, &outcome),
-            None => {}
+            None => records::tell(self, &job, Condition::Success, Some(&outcome)),
         }
     }
 
