@@ -23,26 +23,22 @@ pub fn extended_request_id() -> String {
 /// The `Root=` part of an X-Ray trace header for a request received at
 /// `epoch_seconds`: `Root=1-` with eight and twenty-four hexadecimal digits.
 pub fn trace_root(epoch_seconds: u64) -> String {
-    let mut root = String::with_capacity("Root=1-01234567-0123456789abcdef01234567".len());
-    root.push_str("Root=1-");
-    push_hex(&mut root, epoch_seconds, 8);
-    root.push('-');
-    push_hex(&mut root, fastrand::u64(..), 16);
-    push_hex(&mut root, fastrand::u64(..), 8);
-    root
+    let mut root = *b"Root=1-01234567-0123456789abcdef01234567";
+    put_hex(&mut root[7..15], epoch_seconds);
+    put_hex(&mut root[16..32], fastrand::u64(..));
+    put_hex(&mut root[32..], fastrand::u64(..));
+    // Digits are ASCII.
+    String::from_utf8_lossy(&root).into_owned()
 }
 
-/// Adds the last hexadecimal digits of a number, sixteen at most. Every request has
-/// one such text, and `format!` takes ten times as long.
-fn push_hex(text: &mut String, number: u64, digits: usize) {
+/// Fills a text with the last hexadecimal digits of a number. Every request has one
+/// such text, and `format!` takes ten times as long.
+fn put_hex(text: &mut [u8], mut number: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut all = [b'0'; 16];
-    for (place, digit) in all.iter_mut().rev().enumerate() {
-        *digit = DIGITS[(number >> (place * 4)) as usize % DIGITS.len()];
+    for place in text.iter_mut().rev() {
+        *place = DIGITS[(number % 16) as usize];
+        number /= 16;
     }
-    let last = &all[all.len() - digits.min(all.len())..];
-    // Digits are ASCII.
-    text.push_str(std::str::from_utf8(last).unwrap_or_default());
 }
 
 /// The first label of the host of a function's URL, derived from the function's name.

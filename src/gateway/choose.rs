@@ -79,7 +79,7 @@ pub(super) fn choose<'p>(
         ApiKind::Rest => Ok(Choice {
             api,
             path: one_slash(sent),
-            path_with_stage: format!("/{stage}{sent}"),
+            path_with_stage: ["/", stage, sent].concat(),
             by_domain: false,
         }),
         ApiKind::Http if stage == "$default" => Ok(Choice {
@@ -133,5 +133,5 @@ fn by_domain<'p>(
 
 /// A REST API sees doubled slashes at the front as one (recorded at AWS).
 fn one_slash(path: &str) -> String {
-    format!("/{}", path.trim_start_matches('/'))
+    ["/", path.trim_start_matches('/')].concat()
 }

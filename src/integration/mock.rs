@@ -3,6 +3,8 @@
 //! Source: API Gateway developer guide, "Mock integrations for REST APIs in API
 //! Gateway". That the key may stand without quotes was recorded at AWS.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -19,6 +21,9 @@ pub struct Mock {
     pub request: RequestSide,
     /// Response mappings.
     pub response: ResponseSide,
+    /// The first payload and the status that was read from it: most templates are
+    /// constant. Begins empty.
+    pub first: OnceLock<(Bytes, Option<String>)>,
 }
 
 impl Mock {
@@ -33,7 +38,7 @@ impl Mock {
             // Nothing to tell a status: the default response answers.
             String::new()
         } else {
-            status_code(&String::from_utf8_lossy(&request.payload)).ok_or_else(|| {
+            self.status_code(&request.payload).ok_or_else(|| {
                 IntegrationError::Configuration(
                     "a mock's request template must yield {\"statusCode\": N}".to_owned(),
                 )
@@ -52,6 +57,17 @@ impl Mock {
             with_trace_id: false,
             streams: false,
         })
+    }
+}
+
+impl Mock {
+    fn status_code(&self, payload: &Bytes) -> Option<String> {
+        let read = || status_code(&String::from_utf8_lossy(payload));
+        let (first, status) = self.first.get_or_init(|| (payload.clone(), read()));
+        match first == payload {
+            true => status.clone(),
+            false => read(),
+        }
     }
 }
 

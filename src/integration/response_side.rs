@@ -216,7 +216,8 @@ impl ResponseSide {
             .status
             .clone()
             .map_err(IntegrationError::Configuration)?;
-        let mut headers = HeaderMap::new();
+        // With room for what the gateway adds.
+        let mut headers = HeaderMap::with_capacity(selected.headers.len() + 4);
         for (name, source) in &selected.headers {
             for value in source.values(exchange, &answer) {
                 put(&mut headers, name, &value, backend)?;

@@ -297,6 +297,7 @@ impl Compile<'_> {
 
     fn mock(&self, model: &Model, diagnostics: &mut Diagnostics) -> Result<Integration, Fault> {
         Ok(Integration::Mock(Mock {
+            first: std::sync::OnceLock::new(),
             request: self.request_side(model, diagnostics)?,
             response: self.response_side(model, diagnostics),
         }))

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
@@ -50,7 +51,7 @@ impl ContextVariables for () {
 ///
 /// One lives as long as a request: what the request template has set, the
 /// response template reads.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct Overrides {
     /// `header`, `path` and `querystring` of the request to the integration,
     /// and whatever else the template has put there.
@@ -59,11 +60,9 @@ pub struct Overrides {
     pub response: JsonMap<String, Json>,
 }
 
-impl Default for Overrides {
-    fn default() -> Self {
-        Self::new(JsonMap::new(), JsonMap::new())
-    }
-}
+/// What a template finds that is the first to look.
+static UNTOUCHED: LazyLock<Overrides> =
+    LazyLock::new(|| Overrides::new(JsonMap::new(), JsonMap::new()));
 
 impl Overrides {
     /// Overrides with these entries; the maps AWS provides are added where
@@ -79,10 +78,20 @@ impl Overrides {
 
     /// Both as one object.
     pub fn to_json(&self) -> Json {
+        let seen = self.seen();
         serde_json::json!({
-            "requestOverride": self.request,
-            "responseOverride": self.response,
+            "requestOverride": seen.request,
+            "responseOverride": seen.response,
         })
+    }
+
+    /// What a template sees of them. Most never look: the maps AWS provides are not
+    /// made for each request.
+    fn seen(&self) -> &Self {
+        match self.request.is_empty() && self.response.is_empty() {
+            true => &UNTOUCHED,
+            false => self,
+        }
     }
 }
 
@@ -127,8 +136,9 @@ impl<'a> Renderer<'a> {
             Value::Map(map) => map,
             _ => Map::new(Vec::new()),
         };
-        let request = map(&self.overrides.request);
-        let response = map(&self.overrides.response);
+        let seen = self.overrides.seen();
+        let request = map(&seen.request);
+        let response = map(&seen.response);
         self.context.overrides = Some((Rc::clone(&request), Rc::clone(&response)));
         (request, response)
     }
