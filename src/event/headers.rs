@@ -38,15 +38,6 @@ impl HeaderList {
             .collect()
     }
 
-    /// A value that [`Self::iter`] gave, sharing the bytes that were received.
-    pub fn shared(&self, value: &[u8]) -> Bytes {
-        let start = (value.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
-        match start.checked_add(value.len()) {
-            Some(end) if end <= self.text.len() => self.text.slice(start..end),
-            _ => Bytes::copy_from_slice(value),
-        }
-    }
-
     /// How many bytes all names and values together have at most.
     pub fn byte_len(&self) -> usize {
         self.text.len()

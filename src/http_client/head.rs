@@ -63,7 +63,7 @@ pub enum Framing {
 pub enum Kept {
     /// All of them.
     All,
-    /// Those for whom the answer is passed on to: without the connection's own
+    /// Those that are for whomever the answer is passed on to: without the connection's own
     /// (RFC 9110, 7.6.1), and without `Content-Length`, which is made anew.
     EndToEnd,
 }
@@ -166,7 +166,7 @@ fn parsed(
         facts.note(header.name, header.value);
     }
     for header in answer.headers.iter() {
-        if kept == Kept::EndToEnd && facts.stays(header.name) {
+        if kept == Kept::EndToEnd && facts.is_connections_own(header.name) {
             continue;
         }
         let name = HeaderName::from_bytes(header.name.as_bytes())
@@ -262,7 +262,7 @@ impl<'h> Facts<'h> {
     }
 
     /// Whether a header is not passed on.
-    fn stays(&self, name: &str) -> bool {
+    fn is_connections_own(&self, name: &str) -> bool {
         name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str())
             || is_hop_header(name)
             || self
@@ -322,10 +322,7 @@ pub fn write_head(
     headers: &HeaderLines,
     framing: Option<Framing>,
 ) -> Vec<u8> {
-    let target = match target.as_str() {
-        "" => "/",
-        target => target,
-    };
+    let target = target.as_str();
     let lines = headers.as_bytes();
     let mut output =
         Vec::with_capacity(method.as_str().len() + target.len() + lines.len() + ROOM_BESIDE_LINES);

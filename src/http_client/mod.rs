@@ -108,7 +108,7 @@ pub enum ClientError {
     /// The system has no usable root certificates.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
-    /// The address has no host, or another scheme than `http` and `https`.
+    /// The address has no host, a user's name, or another scheme than `http` and `https`.
     #[error("`{0}` is no address of a backend")]
     Address(String),
     /// A tunnel, which is nothing to pass on.
@@ -133,7 +133,7 @@ impl HttpClient {
         }
     }
 
-    /// Sends a request; its address tells plain or TLS. See [`Self::send_to`].
+    /// Sends a request; its address tells plain or TLS. See [`Upstream::send`].
     ///
     /// # Errors
     ///
@@ -147,7 +147,18 @@ impl HttpClient {
         if parts.method == Method::CONNECT {
             return Err(ClientError::Tunnel);
         }
-        let no_address = || ClientError::Address(parts.uri.to_string());
+        // Without a user's name and password, which no address may have.
+        let no_address = || {
+            let text = parts.uri.to_string();
+            let shown = match text.split_once("://") {
+                Some((scheme, rest)) => match rest.rsplit_once('@') {
+                    Some((_, rest)) => format!("{scheme}://***@{rest}"),
+                    None => text,
+                },
+                None => text,
+            };
+            ClientError::Address(shown)
+        };
         let origin = Origin::of(&parts.uri).ok_or_else(no_address)?;
         let target = parts.uri.path_and_query().ok_or_else(no_address)?;
         let upstream = self.upstream(&Arc::new(origin), trust)?;

@@ -14,7 +14,7 @@ pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// How often connections are looked for that had no work for too long. Ages are
 /// counted in looks, so that no request reads the clock for them.
 const LOOK: Duration = Duration::from_secs(15);
-/// A connection that was put back within a look is younger than this many at its end.
+/// One that was put back before look N goes at look N + `OLD` + 1: after 45 to 60 s.
 const OLD: u64 = IDLE.as_secs() / LOOK.as_secs() - 1;
 /// The most connections without work to one host.
 const MOST_IDLE: usize = 1024;
@@ -107,9 +107,10 @@ impl Host {
         let Some(pool) = self.pool.upgrade() else {
             return;
         };
-        let look = pool.looks.load(Ordering::Relaxed);
         connection.shrink();
         let mut idle = lock(&self.idle);
+        // Read under the lock, so that the oldest stand first.
+        let look = pool.looks.load(Ordering::Relaxed);
         if idle.len() < MOST_IDLE {
             idle.push((connection, look));
         }

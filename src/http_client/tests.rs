@@ -596,3 +596,45 @@ proptest! {
         read(&[&prefixed], &Method::GET);
     }
 }
+
+#[test]
+fn an_answer_that_is_passed_on_loses_what_was_its_connections() {
+    let text =
+        b"HTTP/1.1 200 OK\r\nConnection: close, X-Foo\r\nx-foo: 1\r\nKeep-Alive: timeout=5\r\n\
+        Content-Length: 2\r\nX-Kept: 1\r\n\r\nab";
+    let read = |kept| {
+        let mut input = BytesMut::from(&text[..]);
+        let head = read_head(&mut input, &Method::GET, kept).unwrap().unwrap();
+        assert_eq!(&input[..], b"ab");
+        assert_eq!(head.framing, Framing::Length(2));
+        assert!(!head.keep_alive);
+        let names: Vec<String> = head.headers.keys().map(ToString::to_string).collect();
+        names
+    };
+
+    assert_eq!(read(Kept::EndToEnd), ["x-kept"]);
+    assert_eq!(
+        read(Kept::All),
+        [
+            "connection",
+            "x-foo",
+            "keep-alive",
+            "content-length",
+            "x-kept"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_users_name_in_an_address_is_refused_and_not_told() {
+    let client = HttpClient::default();
+    let error = client
+        .send(get("http://user:secret@127.0.0.1:1"), Trust::Host)
+        .await
+        .unwrap_err();
+
+    assert_eq!(
+        error.to_string(),
+        "`http://***@127.0.0.1:1/x` is no address of a backend"
+    );
+}

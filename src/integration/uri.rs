@@ -108,7 +108,7 @@ enum Part {
 /// An address, parsed once.
 #[derive(Clone, Debug)]
 pub struct UriTemplate {
-    /// Up to the path where `origin` is `None`; else path and query alone.
+    /// The whole address where `origin` is `None`; else its path and query alone.
     parts: Vec<Part>,
     /// The server, where no placeholder stands in it.
     origin: Option<Arc<Origin>>,

@@ -25,6 +25,9 @@ use super::{IntegrationError, RequestBody};
 use crate::base::body::BodyFault;
 use crate::base::{Body, HeaderLines};
 
+/// Who holds an origin that nothing but one request knows: its address, and what was found for it.
+const USES_OF_ONE_REQUEST: usize = 2;
+
 /// How a backend is reached.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -104,19 +107,18 @@ impl Connection {
     }
 
     fn upstream(&self, address: &Address) -> Result<Cow<'_, Upstream>, IntegrationError> {
-        let find = || self.client.upstream(&address.origin, self.trust());
-        let known = match self.upstream.get() {
-            Some(known) => known,
-            None => {
-                let found = find().map_err(IntegrationError::Network)?;
-                self.upstream.get_or_init(|| found)
-            }
-        };
-        if Arc::ptr_eq(known.origin(), &address.origin) {
+        if let Some(known) = self.upstream.get()
+            && Arc::ptr_eq(known.origin(), &address.origin)
+        {
             return Ok(Cow::Borrowed(known));
         }
-        // The address has a placeholder in its host, or the link several targets.
-        find().map(Cow::Owned).map_err(IntegrationError::Network)
+        let found = self.client.upstream(&address.origin, self.trust());
+        let found = found.map_err(IntegrationError::Network)?;
+        // One that only this request names, by a placeholder in the host, is not kept.
+        if Arc::strong_count(&address.origin) > USES_OF_ONE_REQUEST {
+            let _ = self.upstream.set(found.clone());
+        }
+        Ok(Cow::Owned(found))
     }
 
     fn trust(&self) -> Trust<'_> {
