@@ -91,6 +91,7 @@ def configuration(folder):
         for name in ("echo", "client", "talk", "fail", "mark", "call", "wait", "tell")
     }
     functions["wait"]["reservedConcurrency"] = 1
+    functions["echo"]["qualifiers"] = ["live", 3]
     functions["tell"]["environment"] = {"COLOR": "red"}
     functions["own"] = {**functions["tell"], "environment": {"AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:9"}}
     functions["gone"] = {"runtime": "python3.12", "handler": "none.handler", "codeUri": "code"}
@@ -162,7 +163,24 @@ class LambdaEndpoint(WithFolder):
             self.assertEqual(self.invoke(name)[1]["arn"], ARN + "echo")
             self.assertEqual(self.invoke(name + ":live")[1]["arn"], ARN + "echo:live")
             self.assertEqual(self.invoke(name, Qualifier="3")[1]["arn"], ARN + "echo:3")
+            self.assertEqual(self.invoke(name, Qualifier="$LATEST")[1]["arn"], ARN + "echo:$LATEST")
         self.refused("InvalidParameterValueException", self.aws.invoke, FunctionName="echo:a", Qualifier="b")
+
+    def test_an_alias_or_version_that_is_not_declared_is_not_found(self):
+        for call in (
+            self.aws.invoke,
+            self.aws.invoke_with_response_stream,
+            self.aws.get_function,
+            self.aws.get_function_configuration,
+        ):
+            for name, more in (("echo", {"Qualifier": "dead"}), ("echo:dead", {}), (ARN + "echo", {"Qualifier": "dead"})):
+                refused = self.refused("ResourceNotFoundException", call, FunctionName=name, **more)
+                self.assertEqual(refused["Message"], f"Function not found: {ARN}echo:dead")
+                self.assertEqual(refused["ResponseMetadata"]["HTTPStatusCode"], 404)
+            self.refused("ResourceNotFoundException", call, FunctionName="talk", Qualifier="3")
+        told = self.aws.get_function(FunctionName="echo", Qualifier="live")
+        self.assertEqual(told["Configuration"]["FunctionArn"], ARN + "echo:live")
+        self.refused("ValidationException", self.aws.invoke, FunctionName="echo", Qualifier="a b")
 
     def test_without_a_payload_the_event_is_an_empty_object(self):
         answer = self.aws.invoke(FunctionName="echo")
@@ -370,6 +388,8 @@ class CommandLine(WithFolder):
         self.assertEqual(json.loads(output.stdout)["errorMessage"], "wrong pet")
         output = self.run_program("invoke", "ecko", code=2)
         self.assertIn("did you mean `echo`?", output.stderr)
+        output = self.run_program("invoke", "echo:dead", code=2)
+        self.assertIn("no alias or version `dead`", output.stderr)
         output = self.run_program("invoke", "echo", "--event", "-", code=2, given="{")
         self.assertIn("the event is no JSON", output.stderr)
         output = self.run_program("invoke", "gone", code=2)

@@ -75,6 +75,14 @@ impl Invoke {
                 loaded.say_findings(Severity::Error);
                 bail!("{}", unknown(&loaded, &arn.name));
             };
+            if !function.has_qualifier() {
+                let qualifier = arn.qualifier.as_deref().unwrap_or_default();
+                bail!(
+                    "the function `{}` has no alias or version `{qualifier}`; `qualifiers: [{qualifier}]` in \
+                     tollgate.yaml declares it",
+                    function.name()
+                );
+            }
             let invocation = Invocation {
                 payload,
                 invocation_type: InvocationType::RequestResponse,

@@ -109,6 +109,33 @@ pub(super) fn function_url(
     url
 }
 
+/// Reads `qualifiers`: aliases and versions. `$LATEST` is always there and need not be named.
+/// Source: Lambda API reference, "CreateAlias" (`Name`: letters, digits, `-`, `_`, at most 128).
+pub(super) fn qualifiers(node: &Node, findings: &mut Diagnostics) -> Vec<String> {
+    let is_name = |text: &str| {
+        (1..=128).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let mut names: Vec<String> = Vec::new();
+    for text in values::texts(node, "`qualifiers`", findings) {
+        if is_name(&text.value) || text.value == "$LATEST" {
+            names.push(text.value);
+        } else {
+            findings.push(
+                Diagnostic::error(
+                    "E0203",
+                    format!("`{}` is no alias and no version", text.value),
+                )
+                .at(text.span)
+                .help("letters, digits, `-` and `_`: `qualifiers: [live, 3]`"),
+            );
+        }
+    }
+    names
+}
+
 fn cors(node: &Node, severity: Severity, findings: &mut Diagnostics) -> Cors {
     const KEYS: [&str; 6] = [
         "allowOrigins",

@@ -563,7 +563,7 @@ impl Reader<'_> {
     }
 
     fn function(&mut self, name: &str, span: Span, node: &Node) -> Option<FunctionSettings> {
-        const FUNCTION_KEYS: [&str; 14] = [
+        const FUNCTION_KEYS: [&str; 15] = [
             "runtime",
             "handler",
             "codeUri",
@@ -578,6 +578,7 @@ impl Reader<'_> {
             "eventInvokeConfig",
             "deadLetterConfig",
             "functionUrl",
+            "qualifiers",
         ];
         let what = format!("the function `{name}`");
         let fields = values::mapping(node, &what, self.findings)?;
@@ -653,6 +654,9 @@ impl Reader<'_> {
             url: get(fields, "functionUrl").map(|node| {
                 function_life::function_url(node, "`functionUrl`", severity, self.findings)
             }),
+            qualifiers: get(fields, "qualifiers")
+                .map(|node| function_life::qualifiers(node, self.findings))
+                .unwrap_or_default(),
         }
     }
 

@@ -178,6 +178,22 @@ impl FunctionRef {
         self.function.settings.as_ref()
     }
 
+    /// Whether its qualifier is one that is declared: `$LATEST`, an alias or a version
+    /// of the configuration or the template, or its URL's. An endpoint knows its own.
+    ///
+    /// Source: Lambda API reference, "Invoke": `ResourceNotFoundException`.
+    pub fn has_qualifier(&self) -> bool {
+        let (Some(qualifier), Some(settings)) = (&self.qualifier, self.settings()) else {
+            return true;
+        };
+        let life = &settings.life;
+        let url = life.url.as_ref().and_then(|url| url.qualifier.as_ref());
+        qualifier == "$LATEST"
+            || life.qualifiers.contains(qualifier)
+            || url == Some(qualifier)
+            || matches!(self.function.place, Place::Endpoint(_))
+    }
+
     /// Another number once its code was replaced: what it answered before is of old code.
     pub fn generation(&self) -> u64 {
         match &self.function.place {
@@ -441,7 +457,9 @@ impl Functions {
             .iter()
             .map(|(key, settings)| {
                 // A key may be an ARN; the function is known by its name then.
-                let name = FunctionArn::parse(key).map_or_else(|| key.clone(), |arn| arn.name);
+                let arn = FunctionArn::parse(key);
+                let (name, qualifier) =
+                    arn.map_or_else(|| (key.clone(), None), |arn| (arn.name, arn.qualifier));
                 let place = match &settings.place {
                     FunctionPlace::Endpoint { url } => {
                         Place::Endpoint(Arc::new(EndpointFunction::new(&name, &url.value)))
@@ -461,7 +479,9 @@ impl Functions {
                     }
                 };
                 let mut function = Function::new(name, place, &options.metrics);
-                function.settings = Some(settings.clone());
+                let mut settings = settings.clone();
+                settings.life.qualifiers.extend(qualifier);
+                function.settings = Some(settings);
                 (key.clone(), Arc::new(function))
             })
             .collect();

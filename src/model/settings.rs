@@ -251,6 +251,8 @@ pub struct FunctionLife {
     pub enforce_memory: bool,
     /// Its own URL.
     pub url: Option<FunctionUrlSettings>,
+    /// Its aliases and published versions, beside `$LATEST`.
+    pub qualifiers: Vec<String>,
 }
 
 /// SAM's `Metadata` of `BuildMethod: esbuild`: `BuildProperties`.

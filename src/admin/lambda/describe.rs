@@ -101,7 +101,10 @@ fn described(functions: &Functions, function: &FunctionRef) -> Json {
         all.insert(name.to_owned(), value);
     };
     set("FunctionName", json!(name));
-    set("FunctionArn", json!(invoke::arn(functions, function)));
+    set(
+        "FunctionArn",
+        json!(invoke::qualified_arn(functions, function)),
+    );
     set("Role", json!(format!("arn:aws:iam::{account}:role/local")));
     set("Version", json!(VERSION));
     set("PackageType", json!("Zip"));

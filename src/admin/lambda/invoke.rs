@@ -106,7 +106,8 @@ pub(super) fn arn(functions: &Functions, function: &FunctionRef) -> String {
     arn.unqualified(region, account)
 }
 
-fn qualified_arn(functions: &Functions, function: &FunctionRef) -> String {
+/// The same with the qualifier that was asked for.
+pub(super) fn qualified_arn(functions: &Functions, function: &FunctionRef) -> String {
     let arn = arn(functions, function);
     match &function.qualifier {
         Some(qualifier) => format!("{arn}:{qualifier}"),

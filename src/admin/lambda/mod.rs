@@ -2,8 +2,8 @@
 //! `aws lambda invoke --endpoint-url`, SDKs and functions that call each other.
 //!
 //! Only functions that are placed here can be called, never one at AWS by accident.
-//! There are no versions: any alias or version is the code as it is. Signatures are
-//! not looked at.
+//! Nothing is published: an alias or version that is declared is the code as it is, any
+//! other is not found. Signatures are not looked at.
 //!
 //! Source: Lambda API reference, "Invoke", "InvokeWithResponseStream",
 //! "ListFunctions", "GetFunction", "GetFunctionConfiguration".
@@ -90,7 +90,13 @@ async fn route(functions: &Functions, parts: &Parts, body: Body) -> Result<Respo
 /// there or in the query.
 fn find(functions: &Functions, text: &str, query: &Query) -> Result<FunctionRef, Refused> {
     let mut arn = read_name(text).ok_or_else(|| Refused::invalid_name(text))?;
-    match (&arn.qualifier, query.last("Qualifier")) {
+    let asked = query.last("Qualifier").filter(|text| !text.is_empty());
+    if let Some(asked) = asked
+        && !is_qualifier(asked)
+    {
+        return Err(Refused::invalid_qualifier(asked));
+    }
+    match (&arn.qualifier, asked) {
         (Some(own), Some(other)) if own != other => {
             return Err(Refused::parameter(
                 "The derived qualifier from the function name does not match the specified qualifier.",
@@ -99,14 +105,32 @@ fn find(functions: &Functions, text: &str, query: &Query) -> Result<FunctionRef,
         (None, Some(other)) => arn.qualifier = Some(other.to_owned()),
         _ => {}
     }
-    functions.find(&arn).ok_or_else(|| {
+    let found = functions.find(&arn);
+    if found.is_some() {
+        if let Some(function) = found.filter(FunctionRef::has_qualifier) {
+            return Ok(function);
+        }
+        tracing::warn!(
+            function = %arn,
+            "Lambda's API was asked for an alias or version that is declared nowhere; \
+             `qualifiers` of the function in tollgate.yaml declares it"
+        );
+    } else {
         tracing::warn!(
             function = %arn,
             "Lambda's API was asked for a function that neither the configuration nor a template places"
         );
-        let (region, account) = functions.home();
-        Refused::no_function(&arn, region, account)
-    })
+    }
+    let (region, account) = functions.home();
+    Err(Refused::no_function(&arn, region, account))
+}
+
+/// "Lambda API reference", Invoke, `Qualifier`: 1 to 128 of `[a-zA-Z0-9$_-]`.
+fn is_qualifier(text: &str) -> bool {
+    text.len() <= 128
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b'_' | b'-'))
 }
 
 /// `NAME`, `ACCOUNT:function:NAME`, `REGION:ACCOUNT:function:NAME`, `function:NAME` or

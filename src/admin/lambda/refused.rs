@@ -44,6 +44,13 @@ impl Refused {
         ))
     }
 
+    /// A qualifier that is none.
+    pub(super) fn invalid_qualifier(text: &str) -> Self {
+        Self::validation(&format!(
+            "Value '{text}' at 'qualifier' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9$_-]+"
+        ))
+    }
+
     /// A value outside of the service's model.
     pub(super) fn validation(detail: &str) -> Self {
         let body = json!({"message": format!("1 validation error detected: {detail}")});

@@ -40,6 +40,25 @@ pub(super) fn read(stack: &Stack<'_>, sources: &Sources, span: Span, template: &
     }
     read_urls(stack, template);
     read_event_invoke(stack, template);
+    read_qualifiers(stack, template);
+}
+
+/// Gives functions what `AWS::Lambda::Alias` and `AWS::Lambda::Version` resources publish.
+fn read_qualifiers(stack: &Stack<'_>, template: &mut Template) {
+    for kind in ["AWS::Lambda::Version", "AWS::Lambda::Alias"] {
+        for (id, resource) in stack.of_kind(kind) {
+            let name = target(stack, &resource.properties, "FunctionName").map(|(name, _)| name);
+            let function = name.and_then(|name| template.functions.get_mut(&name));
+            // `Ref` is the ARN with the alias or version.
+            let arn = stack.reference_of(id, resource.span).ok();
+            let arn = arn.and_then(|arn| FunctionArn::parse(&arn));
+            if let (Some(function), Some(qualifier)) = (function, arn.and_then(|arn| arn.qualifier))
+                && !function.life.qualifiers.contains(&qualifier)
+            {
+                function.life.qualifiers.push(qualifier);
+            }
+        }
+    }
 }
 
 /// Gives functions the URLs of `AWS::Lambda::Url` resources.
@@ -249,6 +268,7 @@ impl Function<'_, '_> {
                 dead_letter: self.dead_letter(),
                 enforce_memory: false,
                 url: None,
+                qualifiers: Vec::new(),
             },
             span: self.resource.span,
         })

@@ -353,6 +353,7 @@ Resources:
     let url = orders.url.as_ref().unwrap();
     assert!(!url.needs_signature && url.streams);
     assert_eq!(url.qualifier.as_deref(), Some("live"));
+    assert_eq!(orders.qualifiers, ["1", "live"]);
     assert_eq!(url.cors.as_ref().unwrap().allow_origins, ["*"]);
     assert!(orders.layers.len() == 1 && orders.layers[0].ends_with("shared.zip"));
     let build = orders.esbuild.as_ref().unwrap();
