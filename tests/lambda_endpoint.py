@@ -443,10 +443,24 @@ class CommandLine(WithFolder):
         self.assertEqual(self.event("authorizer", "--path", "/pets")["type"], "REQUEST")
         simple = self.event("authorizer-http", "--token", "secret", "--path", "/pets")
         self.assertEqual((simple["version"], simple["identitySource"]), ("2.0", ["secret"]))
+        self.assertEqual(simple["headers"]["authorization"], "secret")
+        header = self.event("authorizer-http-v1", "-H", "Authorization: Bearer x", "--path", "/pets")
+        self.assertEqual((header["identitySource"], header["authorizationToken"]), ("Bearer x", "Bearer x"))
+        self.assertEqual(header["headers"], {"Authorization": "Bearer x"})
 
     def test_an_event_that_no_request_can_have_is_refused(self):
         for arguments in (["--path", "pets"], ["--header", "x"], ["--path", "/a", "--resource", "/b/{c}"]):
             self.run_program("event", "http", *arguments, code=2)
+
+    def test_an_option_that_an_event_has_no_place_for_is_refused(self):
+        for arguments in (
+            ["websocket", "--path", "/pets"], ["websocket", "-X", "POST"], ["websocket", "--resource", "/pets/{id}"],
+            ["websocket", "--route-key", "$connect", "--body", "hi"], ["http", "--token", "x"], ["rest", "--route-key", "a"],
+            ["http", "--binary-media-type", "image/png"], ["authorizer", "--body", "x"], ["authorizer-token", "-H", "a: b"],
+            ["authorizer-http", "--token", "x", "-H", "authorization: y"], ["authorizer-http", "--token", "a\nb"],
+        ):
+            said = self.run_program("event", *arguments, code=2)
+            self.assertIn("--", said.stderr, arguments)
 
 
 if __name__ == "__main__":

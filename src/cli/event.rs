@@ -1,5 +1,6 @@
 //! `tollgate event`: the event that a function would get.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
@@ -32,13 +33,13 @@ pub struct Event {
     #[arg(value_enum, value_name = "KIND")]
     kind: Kind,
 
-    /// The method
-    #[arg(long, short = 'X', value_name = "METHOD", default_value = "GET")]
-    method: String,
+    /// The method [default: GET]
+    #[arg(long, short = 'X', value_name = "METHOD")]
+    method: Option<String>,
 
-    /// The path with its query: /pets/7?full=1
-    #[arg(long, short, value_name = "PATH", default_value = "/")]
-    path: String,
+    /// The path with its query: /pets/7?full=1 [default: /]
+    #[arg(long, short, value_name = "PATH")]
+    path: Option<String>,
 
     /// The path as the API declares it, /pets/{id}: gives the path parameters [default: the path]
     #[arg(long, value_name = "PATH")]
@@ -80,14 +81,18 @@ pub struct Event {
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     region: String,
 
-    /// The route of a WebSocket's event: $connect, $disconnect, or the message's
-    #[arg(long, value_name = "KEY", default_value = "$default")]
-    route_key: String,
+    /// The route of a WebSocket's event: $connect, $disconnect, or the message's [default: $default]
+    #[arg(long, value_name = "KEY")]
+    route_key: Option<String>,
 
-    /// Token of authorizer-token; identity of authorizer-http
-    #[arg(long, value_name = "TEXT", default_value = "Bearer token")]
-    token: String,
+    /// Token of authorizer-token; for authorizer-http the `authorization` header, which is the
+    /// identity [default: that of -H, or Bearer token]
+    #[arg(long, value_name = "TEXT")]
+    token: Option<String>,
 }
+
+/// The token of an authorizer's event, where none is given.
+const TOKEN: &str = "Bearer token";
 
 /// Whose event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -133,7 +138,62 @@ impl Event {
         }
     }
 
+    /// Refuses the options that such an event has no place for.
+    fn has_place(&self) -> Result<()> {
+        use Kind::{AuthorizerHttp, AuthorizerHttpV1, AuthorizerToken, Http, HttpV1, Rest};
+        let kind = self.kind;
+        let is_message =
+            kind == Kind::Websocket && !matches!(self.route_key(), "$connect" | "$disconnect");
+        let in_url = kind != Kind::Websocket;
+        let in_request = kind != AuthorizerToken;
+        let options = [
+            ("--method", self.method.is_some(), in_url),
+            ("--path", self.path.is_some(), in_url),
+            ("--resource", self.resource.is_some(), in_url),
+            ("--header", !self.headers.is_empty(), in_request),
+            ("--query", !self.query.is_empty(), in_request),
+            (
+                "--body",
+                self.body.is_some(),
+                is_message || matches!(kind, Rest | Http | HttpV1),
+            ),
+            (
+                "--binary-media-type",
+                !self.binary_media_type.is_empty(),
+                kind == Rest,
+            ),
+            ("--stage-variable", !self.stage_variables.is_empty(), in_request),
+            ("--route-key", self.route_key.is_some(), kind == Kind::Websocket),
+            (
+                "--token",
+                self.token.is_some(),
+                matches!(kind, AuthorizerToken | AuthorizerHttp | AuthorizerHttpV1),
+            ),
+        ];
+        for (name, is_given, has_place) in options {
+            if is_given && !has_place {
+                let kind = kind.to_possible_value();
+                let kind = kind.as_ref().map_or("such", |kind| kind.get_name());
+                bail!("the event of `{kind}` has no place for {name}; leave it out");
+            }
+        }
+        Ok(())
+    }
+
+    fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or("GET")
+    }
+
+    fn path(&self) -> &str {
+        self.path.as_deref().unwrap_or("/")
+    }
+
+    fn route_key(&self) -> &str {
+        self.route_key.as_deref().unwrap_or("$default")
+    }
+
     fn event(&self, clock: &Clock) -> Result<Vec<u8>> {
+        self.has_place()?;
         let facts = self.facts();
         let body = self.body()?;
         let request = self.request(&facts)?;
@@ -156,14 +216,17 @@ impl Event {
             Kind::Http => http::event_v2(&exchange, &body),
             Kind::HttpV1 => http::event_v1(&exchange, &body),
             Kind::Authorizer => authorizer::request_event(&exchange, &arn),
-            Kind::AuthorizerToken => authorizer::token_event(&self.token, &arn),
+            Kind::AuthorizerToken => {
+                authorizer::token_event(self.token.as_deref().unwrap_or(TOKEN), &arn)
+            }
             Kind::AuthorizerHttp | Kind::AuthorizerHttpV1 => {
                 let format = if self.kind == Kind::AuthorizerHttp {
                     PayloadFormat::V2
                 } else {
                     PayloadFormat::V1
                 };
-                let identity = [self.token.clone()];
+                let token = exchange.headers().last("authorization");
+                let identity: Vec<String> = token.map(Cow::into_owned).into_iter().collect();
                 authorizer::http_event(&exchange, format, &arn, &identity)
             }
             Kind::Websocket => {
@@ -171,7 +234,7 @@ impl Event {
                     id: websocket::connection_id(),
                     connected_at: now,
                 };
-                let what = match self.route_key.as_str() {
+                let what = match self.route_key() {
                     "$connect" => WebSocketEvent::Connect,
                     "$disconnect" => WebSocketEvent::Disconnect {
                         status: 1005,
@@ -210,7 +273,7 @@ impl Event {
 
     fn route(&self, facts: &ApiFacts, resource: &str, request: &ReceivedRequest) -> RouteFacts {
         let key = match self.kind {
-            Kind::Websocket => self.route_key.clone(),
+            Kind::Websocket => self.route_key().to_owned(),
             _ if resource == "$default" => resource.to_owned(),
             _ => format!("{} {resource}", request.method),
         };
@@ -276,18 +339,18 @@ impl Event {
     }
 
     fn request(&self, facts: &ApiFacts) -> Result<ReceivedRequest> {
-        let method = ::http::Method::from_bytes(self.method.to_ascii_uppercase().as_bytes())
-            .with_context(|| format!("`{}` is no HTTP method", self.method))?;
-        let (path, query) = match self.path.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (self.path.as_str(), None),
-        };
-        if !path.starts_with('/') || self.path.contains([' ', '#', '\n', '\r']) {
+        let (method, path) = (self.method(), self.path());
+        let method = ::http::Method::from_bytes(method.to_ascii_uppercase().as_bytes())
+            .with_context(|| format!("`{method}` is no HTTP method"))?;
+        if !path.starts_with('/') || path.contains([' ', '#', '\n', '\r']) {
             bail!(
-                "`{}` is no path: it begins with `/`, and characters such as a space are written as %20",
-                self.path
+                "`{path}` is no path: it begins with `/`, and characters such as a space are written as %20"
             );
         }
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path, None),
+        };
         let more = self.query.iter().map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let encode = |text| {
@@ -307,6 +370,23 @@ impl Event {
             ::http::HeaderValue::from_str(value)
                 .with_context(|| format!("`{value}` is no header value"))?;
             headers.push((name, value.as_bytes()));
+        }
+        if matches!(self.kind, Kind::AuthorizerHttp | Kind::AuthorizerHttpV1) {
+            let has_token = headers
+                .iter()
+                .any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+            match self.token.as_deref() {
+                Some(_) if has_token => {
+                    bail!("--token and -H both give the `authorization` header; leave one out")
+                }
+                None if has_token => {}
+                token => {
+                    let token = token.unwrap_or(TOKEN);
+                    ::http::HeaderValue::from_str(token)
+                        .context("the text of --token is no header value")?;
+                    headers.push(("authorization", token.as_bytes()));
+                }
+            }
         }
         let host = self.host.clone().unwrap_or_else(|| {
             format!(

@@ -120,11 +120,12 @@ mod other {
     }
 }
 
-/// How often strays are looked for.
+/// How long the kernel is given to end what was killed.
 #[cfg(target_os = "linux")]
-const MOST_ROUNDS: usize = 100;
+const LONGEST_END: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Kills the processes that have this log stream and left their group.
+/// Kills the processes that have this log stream and left their group, and waits until
+/// they and those of the group are gone.
 #[cfg(target_os = "linux")]
 pub(super) async fn end_strays(log_stream: &str) {
     let mark = format!("AWS_LAMBDA_LOG_STREAM_NAME={log_stream}").into_bytes();
@@ -132,10 +133,11 @@ pub(super) async fn end_strays(log_stream: &str) {
     let _ = tokio::task::spawn_blocking(move || {
         // One that forks while it is looked for has its children found in the next round;
         // one that the kernel does not let go of is not waited for.
-        for _ in 0..MOST_ROUNDS {
-            if !kill_marked(&mark) {
-                break;
-            }
+        let mut pause = std::time::Duration::from_millis(1);
+        let start = std::time::Instant::now();
+        while kill_marked(&mark) && start.elapsed() < LONGEST_END {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(std::time::Duration::from_millis(50));
         }
     })
     .await;
