@@ -197,7 +197,8 @@ fn admit(criterion: &mut Criterion) {
         let api = &plan.apis[0];
         let received = Clock::System.since_epoch();
         let path = || "/paid".to_owned();
-        let mut exchange = Exchange::begin(&api.facts, request(), path(), path(), received);
+        let mut exchange =
+            Exchange::begin(&api.facts, Box::new(request()), path(), path(), received);
         exchange.api_key = limits.accepted_key(KEY, &api.facts.api_id, &api.facts.stage);
         assert!(exchange.api_key.is_some());
         for (route, what) in [(0, "all"), (1, "account")] {

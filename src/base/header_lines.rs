@@ -3,7 +3,7 @@
 //! A map of headers costs a hash, a check and an allocation a line; who only
 //! passes lines on needs none of them.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 /// Whether a header's value may have these bytes: visible characters, space,
 /// tab, and bytes beyond ASCII (RFC 9110, 5.5).
@@ -17,22 +17,25 @@ pub fn is_field_value(bytes: &[u8]) -> bool {
 
 /// Whether a header's name may have this byte (RFC 9110, 5.6.2).
 pub fn is_token(byte: u8) -> bool {
-    TOKENS[byte as usize]
+    TOKENS[byte as usize] != 0
 }
 
-static TOKENS: [bool; 256] = tokens();
+/// Each byte of a name in lower case; zero for those that no name has.
+static TOKENS: [u8; 256] = tokens();
 
-const fn tokens() -> [bool; 256] {
+const fn tokens() -> [u8; 256] {
     let marks = b"!#$%&'*+-.^_`|~";
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
+    let mut table = [0; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = byte.to_ascii_lowercase();
+        }
         byte += 1;
     }
     let mut at = 0;
     while at < marks.len() {
-        table[marks[at] as usize] = true;
+        table[marks[at] as usize] = marks[at];
         at += 1;
     }
     table
@@ -106,15 +109,23 @@ impl HeaderLines {
 
     /// Adds a line. One whose name or value cannot be one is left out: the result says so.
     pub fn push(&mut self, name: &str, value: &[u8]) -> bool {
-        if name.is_empty() || !name.bytes().all(is_token) || !is_field_value(value) {
+        if name.is_empty() || !is_field_value(value) {
             return false;
         }
         let start = self.text.len();
         self.text
             .reserve(name.len() + COLON.len() + value.len() + LINE_END.len());
-        self.text.extend_from_slice(name.as_bytes());
+        let mut is_name = true;
+        self.text.extend(name.bytes().map(|byte| {
+            let token = TOKENS[byte as usize];
+            is_name &= token != 0;
+            token
+        }));
+        if !is_name {
+            self.text.truncate(start);
+            return false;
+        }
         let name_end = self.text.len();
-        self.text[start..].make_ascii_lowercase();
         self.text.extend_from_slice(COLON);
         self.text.extend_from_slice(value);
         let end = self.text.len();
@@ -184,6 +195,39 @@ impl HeaderLines {
     }
 }
 
+/// Lines of an answer that nobody on its way had to read: an extension of the response, beside
+/// its headers, which have none of these names.
+#[derive(Clone, Debug)]
+pub struct PassedLines(pub HeaderLines);
+
+impl PassedLines {
+    /// Makes them headers like others, for whom the extension is nothing.
+    pub fn spread<B>(response: &mut Response<B>) {
+        let Some(Self(lines)) = response.extensions_mut().remove() else {
+            return;
+        };
+        let mut headers = HeaderMap::with_capacity(lines.lines.len() + response.headers().len());
+        for (name, value) in lines.iter() {
+            // Lines hold nothing else.
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_bytes(value),
+            ) {
+                headers.append(name, value);
+            }
+        }
+        let own = std::mem::replace(response.headers_mut(), headers);
+        let mut last = None;
+        for (name, value) in own {
+            // The name stands at the first of its values alone.
+            last = name.or(last);
+            if let Some(name) = &last {
+                response.headers_mut().append(name.clone(), value);
+            }
+        }
+    }
+}
+
 impl ChangeHeaders for HeaderLines {
     fn take_away(&mut self, name: &HeaderName) {
         self.remove(name.as_str());
@@ -245,6 +289,27 @@ mod tests {
         lines.remove("x-two");
         assert_eq!(lines.as_bytes(), b"x-one: 2\r\n");
         assert!(!lines.contains("x-two"));
+    }
+
+    #[test]
+    fn passed_lines_stand_before_the_answers_own_headers() {
+        let mut response = Response::new(());
+        response
+            .headers_mut()
+            .append("b", HeaderValue::from_static("3"));
+        response
+            .headers_mut()
+            .append("b", HeaderValue::from_static("4"));
+        let lines = [("A", &b"1"[..]), ("c", b""), ("a", b"2")];
+        response
+            .extensions_mut()
+            .insert(PassedLines(lines.into_iter().collect()));
+
+        PassedLines::spread(&mut response);
+        PassedLines::spread(&mut response);
+
+        let lines = HeaderLines::from(response.headers());
+        assert_eq!(lines.as_bytes(), b"a: 1\r\na: 2\r\nc: \r\nb: 3\r\nb: 4\r\n");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn trace_root(epoch_seconds: u64) -> String {
     put_hex(&mut root[16..32], fastrand::u64(..));
     put_hex(&mut root[32..], fastrand::u64(..));
     // Digits are ASCII.
-    String::from_utf8_lossy(&root).into_owned()
+    String::from_utf8(root.to_vec()).unwrap_or_default()
 }
 
 /// Fills a text with the last hexadecimal digits of a number. Every request has one

@@ -10,5 +10,5 @@ pub mod log_time;
 pub use arn::FunctionArn;
 pub use body::{Body, BodyError, BodyFault};
 pub use clock::{Clock, HandClock};
-pub use header_lines::{ChangeHeaders, HeaderLines};
+pub use header_lines::{ChangeHeaders, HeaderLines, PassedLines};
 pub use log_time::LogTime;

@@ -162,8 +162,16 @@ impl Event {
                 !self.binary_media_type.is_empty(),
                 kind == Rest,
             ),
-            ("--stage-variable", !self.stage_variables.is_empty(), in_request),
-            ("--route-key", self.route_key.is_some(), kind == Kind::Websocket),
+            (
+                "--stage-variable",
+                !self.stage_variables.is_empty(),
+                in_request,
+            ),
+            (
+                "--route-key",
+                self.route_key.is_some(),
+                kind == Kind::Websocket,
+            ),
             (
                 "--token",
                 self.token.is_some(),
@@ -207,7 +215,7 @@ impl Event {
         let route = self.route(&facts, &resource, &request);
         let parameters = self.parameters(&resource, &names, &request)?;
         let now = clock.since_epoch();
-        let mut exchange = Exchange::begin(&facts, request, path, with_stage, now);
+        let mut exchange = Exchange::begin(&facts, Box::new(request), path, with_stage, now);
         exchange.route = Some(&route);
         exchange.path_parameters = parameters;
         let arn = authorizer::method_arn(&exchange);

@@ -91,7 +91,7 @@ impl TestInvoke {
         super::serve::runtime()?.block_on(async {
             let gateway = Gateway::new(plan, Clock::System);
             let began = tokio::time::Instant::now();
-            let (response, lines) = gateway.test(request).await;
+            let (response, lines) = gateway.test(Box::new(request)).await;
             let (parts, body) = response.into_parts();
             let body = http_body_util::BodyExt::collect(body)
                 .await

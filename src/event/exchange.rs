@@ -115,7 +115,7 @@ pub struct Exchange<'p> {
     /// The route, once one is found.
     pub route: Option<&'p RouteFacts>,
     /// The request; its body has been taken out.
-    pub request: ReceivedRequest,
+    pub request: Box<ReceivedRequest>,
     /// The path that is matched: as sent, without the stage where the URL has it.
     pub path: String,
     /// The path with the stage, as `requestContext.path` shows it.
@@ -156,7 +156,7 @@ impl<'p> Exchange<'p> {
     /// `X-Amzn-Trace-Id` is continued whole.
     pub fn begin(
         api: &'p ApiFacts,
-        request: ReceivedRequest,
+        request: Box<ReceivedRequest>,
         path: String,
         path_with_stage: String,
         received: Duration,
@@ -221,7 +221,7 @@ impl<'p> Exchange<'p> {
         Self {
             api: self.api,
             route: self.route,
-            request,
+            request: Box::new(request),
             path: path.clone().unwrap_or_else(|| self.path.clone()),
             path_with_stage: path.unwrap_or_else(|| self.path_with_stage.clone()),
             by_domain: self.by_domain,

@@ -43,6 +43,12 @@ impl HeaderList {
         self.text.len()
     }
 
+    /// How many bytes all values together have.
+    pub fn value_len(&self) -> usize {
+        let lengths = self.fields.iter().map(|(_, value)| value.len());
+        lengths.sum()
+    }
+
     /// How many header lines there are.
     pub fn len(&self) -> usize {
         self.fields.len()

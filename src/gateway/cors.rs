@@ -28,13 +28,6 @@ pub(super) fn is_preflight(exchange: &Exchange<'_>) -> bool {
         && exchange.headers().contains("access-control-request-method")
 }
 
-/// Puts the API's CORS headers on an answer, in place of the integration's own.
-pub(super) fn put_headers(api: &ApiPlan, exchange: &Exchange<'_>, headers: &mut HeaderMap) {
-    if let Some(cors) = &api.cors {
-        put(cors, exchange, headers);
-    }
-}
-
 /// Puts the headers of `cors` on an answer, in place of its own.
 pub(super) fn put(cors: &CorsPlan, exchange: &Exchange<'_>, headers: &mut HeaderMap) {
     let own: Vec<HeaderName> = headers

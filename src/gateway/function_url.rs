@@ -51,7 +51,7 @@ enum Refusal {
 pub(super) async fn answer(
     choice: UrlChoice<'_>,
     clock: &Clock,
-    mut request: ReceivedRequest,
+    mut request: Box<ReceivedRequest>,
 ) -> Response<Body> {
     let UrlChoice::Url(url) = choice else {
         // Lambda does not say which ids there are.

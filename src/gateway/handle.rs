@@ -15,7 +15,7 @@ use super::gateway_response::{http_error, rest_error, tell_limits};
 use super::rejection::Rejection;
 use super::validate;
 use super::watch;
-use crate::base::{Body, Clock};
+use crate::base::{Body, Clock, PassedLines};
 use crate::event::execution_log::{Line, LogSettings};
 use crate::event::query::decode_percent;
 use crate::event::{ApiFacts, Exchange, Malformed, PathParameter, ReceivedRequest};
@@ -37,7 +37,7 @@ pub(super) async fn handle(
     plan: &Plan,
     clock: &Clock,
     cache: &ResponseCache,
-    mut request: ReceivedRequest,
+    mut request: Box<ReceivedRequest>,
     logged: Option<LogSettings>,
 ) -> (Response<Body>, Vec<Line>) {
     if let Some(choice) = plan.function_url_of_host(&request.host) {
@@ -185,8 +185,7 @@ fn over_size(exchange: &Exchange<'_>) -> Option<Malformed> {
     let request = &exchange.request;
     let query = request.query.as_ref().map_or(0, |query| query.len() + 1);
     let line = request.method.as_str().len() + request.path.len() + query + "  HTTP/1.1".len();
-    let values: usize = request.headers.iter().map(|(_, value)| value.len()).sum();
-    (line + values > MOST_BYTES).then_some(Malformed::HeadersTooLarge)
+    (line + request.headers.value_len() > MOST_BYTES).then_some(Malformed::HeadersTooLarge)
 }
 
 /// Finds the route and what its variables matched.
@@ -312,12 +311,13 @@ async fn collected(response: Response<Body>) -> Result<Response<Body>, Rejection
 async fn compress(
     api: &ApiPlan,
     exchange: &Exchange<'_>,
-    answer: Answer,
+    mut answer: Answer,
 ) -> Result<Answer, Rejection> {
     let Some(minimum) = api.minimum_compression_size.filter(|_| !answer.streams) else {
         return Ok(answer);
     };
     let accepted = exchange.headers().last("accept-encoding");
+    PassedLines::spread(&mut answer.response);
     let compressed = compression::compress(answer.response, accepted.as_deref(), minimum);
     let response = Box::pin(compressed).await?;
     Ok(Answer { response, ..answer })
@@ -358,11 +358,16 @@ fn finish(
             (response, with_trace_id, Some(rejection))
         }
     };
-    let headers = response.headers_mut();
-    cors::put_headers(api, exchange, headers);
+    if let Some(cors) = &api.cors {
+        PassedLines::spread(&mut response);
+        cors::put(cors, exchange, response.headers_mut());
+    }
     let mut set = |name: HeaderName, value: &str| {
+        if let Some(PassedLines(lines)) = response.extensions_mut().get_mut() {
+            lines.remove(name.as_str());
+        }
         if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
+            response.headers_mut().insert(name, value);
         }
     };
     match api.facts.kind {

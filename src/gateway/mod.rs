@@ -24,7 +24,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::Response;
 
-use crate::base::{Body, Clock};
+use crate::base::{Body, Clock, PassedLines};
 use crate::event::ReceivedRequest;
 use crate::event::execution_log::Line;
 use crate::plan::Plan;
@@ -66,24 +66,28 @@ impl Gateway {
     }
 
     /// Answers one request. Never fails: what goes wrong is an answer, too.
-    pub async fn answer(&self, request: ReceivedRequest) -> Response<Body> {
+    pub async fn answer(&self, request: Box<ReceivedRequest>) -> Response<Body> {
+        let mut response = self.answer_with_lines(request).await;
+        PassedLines::spread(&mut response);
+        response
+    }
+
+    /// Answers one request for someone who knows [`PassedLines`]: a backend's header lines that
+    /// nobody had to read stay lines.
+    pub async fn answer_with_lines(&self, request: Box<ReceivedRequest>) -> Response<Body> {
         let plan = self.plan.load_full();
-        // Boxed: it is large, and callers around it would copy all of it.
-        let handled = Box::pin(handle::handle(
-            &plan,
-            &self.clock,
-            &self.cache,
-            request,
-            None,
-        ));
+        let handled = handle::handle(&plan, &self.clock, &self.cache, request, None);
         handled.await.0
     }
 
     /// Answers one request and tells each step of its way, as the Test button
     /// of AWS's console does.
-    pub async fn test(&self, request: ReceivedRequest) -> (Response<Body>, Vec<Line>) {
+    pub async fn test(&self, request: Box<ReceivedRequest>) -> (Response<Body>, Vec<Line>) {
         let plan = self.plan.load_full();
         let whole = Some(execution_log::WHOLE);
-        handle::handle(&plan, &self.clock, &self.cache, request, whole).await
+        let handled = handle::handle(&plan, &self.clock, &self.cache, request, whole);
+        let (mut response, lines) = handled.await;
+        PassedLines::spread(&mut response);
+        (response, lines)
     }
 }

@@ -66,6 +66,8 @@ pub enum Kept {
     /// Those that are for whomever the answer is passed on to: without the connection's own
     /// (RFC 9110, 7.6.1), and without `Content-Length`, which is made anew.
     EndToEnd,
+    /// The same ones, as lines that nobody has to read: [`Head::lines`].
+    Lines,
 }
 
 /// The head of an answer.
@@ -77,6 +79,8 @@ pub struct Head {
     pub reason: Option<ReasonPhrase>,
     /// In their order.
     pub headers: HeaderMap,
+    /// With [`Kept::Lines`] in place of the headers.
+    pub lines: Option<HeaderLines>,
     /// How long the body is.
     pub framing: Framing,
     /// The connection may carry another request after the body.
@@ -158,14 +162,59 @@ fn parsed(
         .reason
         .filter(|reason| Some(*reason) != status.canonical_reason())
         .and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
-    // One allocation for all values; the connection's buffer stays its own.
-    let whole = Bytes::copy_from_slice(&input[..length]);
-    let mut headers = HeaderMap::with_capacity(answer.headers.len() + ADDED_HEADERS);
     let mut facts = Facts::default();
     for header in answer.headers.iter() {
         facts.note(header.name, header.value);
     }
-    for header in answer.headers.iter() {
+    let (headers, lines) = match kept {
+        Kept::Lines => {
+            let lines = lines(&facts, answer.headers, length)?;
+            (HeaderMap::with_capacity(ADDED_HEADERS), Some(lines))
+        }
+        Kept::All | Kept::EndToEnd => (map(&facts, answer.headers, kept, &input[..length])?, None),
+    };
+    let http_11 = answer.version == Some(1);
+    let keep_alive = facts.keeps_alive(http_11);
+    let framing = facts.framing(status, http_11, method)?;
+    Ok(Some((
+        length,
+        Some(Head {
+            status,
+            reason,
+            headers,
+            lines,
+            framing,
+            keep_alive,
+        }),
+    )))
+}
+
+/// The headers that are passed on, as lines; `room` bytes hold them.
+fn lines(
+    facts: &Facts<'_>,
+    headers: &[httparse::Header<'_>],
+    room: usize,
+) -> Result<HeaderLines, Malformed> {
+    let mut lines = HeaderLines::with_capacity(headers.len(), room);
+    for header in headers {
+        if !facts.is_connections_own(header.name) && !lines.push(header.name, header.value) {
+            return Err(Malformed::Head(httparse::Error::HeaderValue));
+        }
+    }
+    Ok(lines)
+}
+
+/// The headers that are kept, as a map. `input` is the head that they were read from.
+fn map(
+    facts: &Facts<'_>,
+    headers: &[httparse::Header<'_>],
+    kept: Kept,
+    input: &[u8],
+) -> Result<HeaderMap, Malformed> {
+    // One allocation for all values; the connection's buffer stays its own.
+    let whole = Bytes::copy_from_slice(input);
+    let mut map = HeaderMap::with_capacity(headers.len() + ADDED_HEADERS);
+    for header in headers {
         if kept == Kept::EndToEnd && facts.is_connections_own(header.name) {
             continue;
         }
@@ -177,23 +226,10 @@ fn parsed(
             HeaderValue::from_maybe_shared(whole.slice_ref_of(input, header.value))
                 .map_err(|_| Malformed::Head(httparse::Error::HeaderValue))?
         };
-        headers
-            .try_append(name, value)
+        map.try_append(name, value)
             .map_err(|_| Malformed::HeadTooLarge)?;
     }
-    let http_11 = answer.version == Some(1);
-    let keep_alive = facts.keeps_alive(http_11);
-    let framing = facts.framing(status, http_11, method)?;
-    Ok(Some((
-        length,
-        Some(Head {
-            status,
-            reason,
-            headers,
-            framing,
-            keep_alive,
-        }),
-    )))
+    Ok(map)
 }
 
 /// The part of a copy that stands where `part` stands in the original.

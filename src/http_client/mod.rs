@@ -32,7 +32,7 @@ use self::connection::{Connection, Failure, Io, Sending, Sent, answer_body, exch
 pub use self::head::Kept;
 use self::head::{Framing, write_head};
 use self::pool::{Host, IDLE, Pool};
-use crate::base::{Body, HeaderLines};
+use crate::base::{Body, HeaderLines, PassedLines};
 
 pub use self::address::{Address, Origin};
 
@@ -300,7 +300,8 @@ impl Upstream {
     /// an answer, and nothing of the request had gone out or it is a safe one
     /// without a body.
     ///
-    /// The answer's body is [`Body::Full`] where all of it came with its head.
+    /// The answer's body is [`Body::Full`] where all of it came with its head; with
+    /// [`Kept::Lines`] its headers are [`PassedLines`].
     ///
     /// # Errors
     ///
@@ -340,6 +341,9 @@ impl Upstream {
             let mut response = Response::new(answer_body(connection, sending, sent, &head, host));
             *response.status_mut() = head.status;
             *response.headers_mut() = head.headers;
+            if let Some(lines) = head.lines {
+                response.extensions_mut().insert(PassedLines(lines));
+            }
             if let Some(reason) = head.reason {
                 response.extensions_mut().insert(reason);
             }

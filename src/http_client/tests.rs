@@ -609,12 +609,15 @@ fn an_answer_that_is_passed_on_loses_what_was_its_connections() {
         assert_eq!(head.framing, Framing::Length(2));
         assert!(!head.keep_alive);
         let names: Vec<String> = head.headers.keys().map(ToString::to_string).collect();
-        names
+        (names, head.lines.unwrap_or_default())
     };
 
-    assert_eq!(read(Kept::EndToEnd), ["x-kept"]);
+    let (names, lines) = read(Kept::Lines);
+    assert_eq!(lines.as_bytes(), b"x-kept: 1\r\n");
+    assert!(names.is_empty());
+    assert_eq!(read(Kept::EndToEnd).0, ["x-kept"]);
     assert_eq!(
-        read(Kept::All),
+        read(Kept::All).0,
         [
             "connection",
             "x-foo",

@@ -642,6 +642,16 @@ impl ResponseMapping {
         Ok(())
     }
 
+    /// Whether no answer is changed.
+    pub fn is_empty(&self) -> bool {
+        self.by_status.is_empty()
+    }
+
+    /// Whether there is something to change in an answer of this status.
+    pub fn changes(&self, status: StatusCode) -> bool {
+        self.by_status.contains_key(&status.as_u16())
+    }
+
     /// Changes an answer of the backend. Its body is read only where a value
     /// needs it.
     ///

@@ -195,24 +195,31 @@ impl Integration {
         // a task: all but the plain proxies stand in a box of their own.
         match self {
             Self::LambdaProxy(integration) => {
-                Box::pin(integration.call(exchange, whole(body).await?)).await
+                Box::pin(async { integration.call(exchange, whole(body).await?).await }).await
             }
             Self::RestHttpProxy(integration) => integration.call(exchange, body).await,
             Self::HttpApiProxy(integration) => integration.call(exchange, body).await,
             Self::HttpCustom(integration) => {
-                Box::pin(integration.call(exchange, whole(body).await?)).await
+                Box::pin(async { integration.call(exchange, whole(body).await?).await }).await
             }
             Self::LambdaCustom(integration) => {
-                Box::pin(integration.call(exchange, whole(body).await?)).await
+                Box::pin(async { integration.call(exchange, whole(body).await?).await }).await
             }
             Self::ServiceCustom(integration) => {
-                Box::pin(integration.call(exchange, whole(body).await?)).await
+                Box::pin(async { integration.call(exchange, whole(body).await?).await }).await
             }
             Self::ServiceAction(integration) => {
-                Box::pin(integration.call(exchange, whole(body).await?)).await
+                Box::pin(async { integration.call(exchange, whole(body).await?).await }).await
             }
-            Self::Mock(integration) => integration.call(exchange, &whole(body).await?),
-            Self::Handler(integration) => integration.call(exchange, whole(body).await?).await,
+            Self::Mock(integration) => match body {
+                RequestBody::Whole(bytes) => integration.call(exchange, &bytes),
+                streaming @ RequestBody::Streaming(_) => {
+                    integration.call(exchange, &Box::pin(whole(streaming)).await?)
+                }
+            },
+            Self::Handler(integration) => {
+                Box::pin(async { integration.call(exchange, whole(body).await?).await }).await
+            }
             Self::Misconfigured { reason } => Err(IntegrationError::Configuration(reason.clone())),
         }
     }

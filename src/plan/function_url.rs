@@ -54,7 +54,7 @@ impl Plan {
     /// form. `None` when the host names none. Without any API the first one answers
     /// at the bare address.
     pub fn function_url_of_host(&self, host: &str) -> Option<UrlChoice<'_>> {
-        let label = host.split('.').next().unwrap_or_default();
+        let label = super::first_label(host);
         let names_a_url = host[label.len()..]
             .get(..".lambda-url.".len())
             .is_some_and(|rest| rest.eq_ignore_ascii_case(".lambda-url."));

@@ -170,7 +170,7 @@ impl Plan {
     /// The API that a host name asks for: `{apiId}.execute-api.localhost` and
     /// AWS's own form. `None` when the host names no API.
     pub fn api_of_host(&self, host: &str) -> Option<HostChoice<'_>> {
-        let label = host.split('.').next().unwrap_or_default();
+        let label = first_label(host);
         let names_an_api = host.len() > label.len()
             && host[label.len()..]
                 .get(..".execute-api.".len())
@@ -239,7 +239,6 @@ impl Plan {
     /// Of the stages of `api`, each of which is an entry of its own, the one that the
     /// path's first segment names; else `$default`, else `api` itself.
     pub fn stage_of_path<'p>(&'p self, api: &'p ApiPlan, path: &str) -> &'p ApiPlan {
-        let first = path.trim_start_matches('/').split('/').next();
         let stages = || {
             self.apis
                 .iter()
@@ -249,11 +248,18 @@ impl Plan {
         if stages().nth(1).is_none() {
             return api;
         }
+        let first = path.trim_start_matches('/').split('/').next();
         first
             .and_then(named)
             .or_else(|| named("$default"))
             .unwrap_or(api)
     }
+}
+
+/// A host up to its first dot.
+fn first_label(host: &str) -> &str {
+    let end = memchr::memchr(b'.', host.as_bytes()).unwrap_or(host.len());
+    &host[..end]
 }
 
 /// Where a path of a custom domain name leads.

@@ -68,7 +68,10 @@ fn is_valid_port(port: &[u8]) -> bool {
     port.is_empty()
         || (port.len() <= 5
             && port.iter().all(u8::is_ascii_digit)
-            && from_utf8(port).is_ok_and(|port| port.parse::<u16>().is_ok()))
+            && port
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))
+                <= u32::from(u16::MAX))
 }
 
 #[cfg(test)]

@@ -143,27 +143,23 @@ pub(super) async fn run<T, S>(
 }
 
 /// Calls the service; a panic in it ends this request and nothing else.
-pub(super) async fn answer<S: Service>(service: S, request: ReceivedRequest) -> Response<Body> {
+pub(super) async fn answer<S: Service>(
+    service: S,
+    request: Box<ReceivedRequest>,
+) -> Response<Body> {
     let (method, path) = (request.method.clone(), request.path.clone());
-    // Pinned where it is made: an answer to come is large, and each layer around it a copy.
-    let called = match catch_unwind(AssertUnwindSafe(|| service.call(request))) {
-        Ok(called) => {
-            let mut called = pin!(called);
-            poll_fn(|context| {
-                match catch_unwind(AssertUnwindSafe(|| called.as_mut().poll(context))) {
-                    Ok(Poll::Pending) => Poll::Pending,
-                    Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
-                    Err(panic) => Poll::Ready(Err(panic)),
-                }
-            })
-            .await
-        }
-        Err(panic) => Err(panic),
-    };
-    called.unwrap_or_else(|panic| {
-        tracing::error!(%method, path, panic = panic_text(panic.as_ref()), "a request panicked");
-        internal_error()
-    })
+    let mut called = pin!(async move { service.call(request).await });
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| called.as_mut().poll(context))) {
+            Ok(polled) => polled,
+            Err(panic) => {
+                let panic = panic_text(panic.as_ref());
+                tracing::error!(%method, path, panic, "a request panicked");
+                Poll::Ready(internal_error())
+            }
+        },
+    )
+    .await
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

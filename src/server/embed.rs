@@ -283,7 +283,8 @@ fn directory(text: &Text) -> PathBuf {
 pub fn service(gateway: Gateway) -> impl super::Service {
     move |request| {
         let gateway = gateway.clone();
-        async move { gateway.answer(request).await }
+        // Boxed: it is large, and what is around it would be copied with all of it.
+        Box::pin(async move { gateway.answer_with_lines(request).await })
     }
 }
 

@@ -533,7 +533,7 @@ fn trim_end(mut bytes: &[u8]) -> &[u8] {
 
 /// Bytes that were checked to be ASCII.
 fn ascii(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    std::str::from_utf8(bytes).unwrap_or_default().to_owned()
 }
 
 fn path_of(bytes: &[u8]) -> String {

@@ -20,7 +20,7 @@ use super::link::Link;
 use super::options::Options;
 use super::stall::StallLimit;
 use super::{Service, authority};
-use crate::base::Body;
+use crate::base::{Body, PassedLines};
 use crate::event::{HeaderList, Malformed, ReceivedRequest};
 
 /// Serves one HTTP/2 connection until it ends.
@@ -54,8 +54,10 @@ where
             let service = service.clone();
             Box::pin(async move {
                 let _in_flight = in_flight;
-                let received = of_http2(request, ends, body_timeout);
-                Ok::<_, Infallible>(answer(service, received).await)
+                let received = Box::new(of_http2(request, ends, body_timeout));
+                let mut response = answer(service, received).await;
+                PassedLines::spread(&mut response);
+                Ok::<_, Infallible>(response)
             })
         })
     };

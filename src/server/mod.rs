@@ -41,24 +41,24 @@ use http::Response;
 use crate::base::Body;
 use crate::event::ReceivedRequest;
 
-/// What answers requests: any `Fn(ReceivedRequest) -> impl Future<Output = Response<Body>>`
+/// What answers requests: any `Fn(Box<ReceivedRequest>) -> impl Future<Output = Response<Body>>`
 /// that can be cloned, once for each connection and request.
 pub trait Service: Clone + Send + 'static {
     /// The answer to come.
     type Future: Future<Output = Response<Body>> + Send;
 
-    /// Answers one request.
-    fn call(&self, request: ReceivedRequest) -> Self::Future;
+    /// Answers one request. An answer may have [`PassedLines`](crate::base::PassedLines).
+    fn call(&self, request: Box<ReceivedRequest>) -> Self::Future;
 }
 
 impl<S, F> Service for S
 where
-    S: Fn(ReceivedRequest) -> F + Clone + Send + 'static,
+    S: Fn(Box<ReceivedRequest>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send,
 {
     type Future = F;
 
-    fn call(&self, request: ReceivedRequest) -> F {
+    fn call(&self, request: Box<ReceivedRequest>) -> F {
         self(request)
     }
 }

@@ -194,7 +194,7 @@ impl Sent {
         let received = Duration::from_millis(1_583_348_638_390);
         let mut exchange = Exchange::begin(
             &api,
-            request,
+            Box::new(request),
             self.path.clone(),
             self.path.clone(),
             received,

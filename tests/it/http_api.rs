@@ -37,6 +37,29 @@ fn header<'a>(answer: &'a str, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
+/// The headers of an answer by HTTP/2.
+async fn http2_headers(gateway: &Running, path: &str) -> http::HeaderMap {
+    let address = gateway.url().replace("http://", "");
+    let stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get(format!("http://h{path}"))
+        .body(http_body_util::Empty::<bytes::Bytes>::new())
+        .unwrap();
+    client
+        .send_request(request)
+        .await
+        .unwrap()
+        .into_parts()
+        .0
+        .headers
+}
+
 const CORS_API: &str = r#"
 x-amazon-apigateway-cors:
   allowOrigins: ["https://shop.test", "http://*"]
@@ -131,6 +154,47 @@ async fn the_backends_own_cors_headers_are_replaced() {
     assert!(header(&allowed, "access-control-allow-methods").is_empty());
     assert_eq!(header(&allowed, "vary"), ["accept", "origin"]);
     assert!(!without.contains("access-control"), "{without}");
+}
+
+/// HTTP/1.1 and HTTP/2 write an answer's headers by different hands, and so does an API with CORS.
+#[tokio::test]
+async fn the_backends_headers_pass_in_their_order_but_for_the_gateways_own() {
+    let backend = Backend::start(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Name: caf\u{e9}\r\n\
+         Set-Cookie: b=2\r\nApigw-RequestId: mine\r\nConnection: x-hop\r\nX-Hop: 1\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
+    let gateway = api(
+        &backend,
+        "paths:\n  /x:\n    get:\n      x-amazon-apigateway-integration: \
+         {type: http_proxy, httpMethod: GET, uri: 'http://BACKEND/x', payloadFormatVersion: '1.0'}\n",
+    )
+    .spawn()
+    .await
+    .unwrap();
+
+    let plain = send(&gateway, "GET /x", &[]).await;
+    let second = http2_headers(&gateway, "/x").await;
+
+    assert_eq!(header(&plain, "set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(header(&plain, "date"), ["Sun, 06 Nov 1994 08:49:37 GMT"]);
+    assert_eq!(header(&plain, "x-name"), ["caf\u{e9}"]);
+    assert_eq!(header(&plain, "content-length"), ["0"]);
+    // What the client asked for, nothing of the backend's.
+    assert_eq!(header(&plain, "connection"), ["close"]);
+    assert!(header(&plain, "x-hop").is_empty());
+    let id = header(&plain, "apigw-requestid");
+    assert!(id.len() == 1 && id[0] != "mine", "{plain}");
+    let values = |name: &str| -> Vec<_> {
+        let all = second.get_all(name).iter();
+        all.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect()
+    };
+    assert_eq!(values("set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(values("date"), ["Sun, 06 Nov 1994 08:49:37 GMT"]);
+    assert_eq!(values("x-name"), ["caf\u{e9}"]);
+    assert!(values("x-hop").is_empty());
+    assert!(values("apigw-requestid").len() == 1 && values("apigw-requestid") != ["mine"]);
 }
 
 #[tokio::test]

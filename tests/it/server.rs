@@ -99,7 +99,7 @@ impl TestServer {
 }
 
 async fn answer(
-    request: ReceivedRequest,
+    request: Box<ReceivedRequest>,
     served: Arc<Mutex<Vec<String>>>,
     [arrived, gate]: [Arc<Semaphore>; 2],
 ) -> Response<Body> {

@@ -79,13 +79,20 @@ impl HttpProxy {
         mapped.put_headers(&mut headers)?;
         let method = method_towards(self.method.as_ref(), &exchange.request.method);
         exchange.watch.sending();
-        let sending = self
-            .connection
-            .send(method, uri, headers, body, Kept::EndToEnd);
+        // A mapping of the answer may read its headers; else they only pass.
+        let kept = match self.response_mapping.is_empty() {
+            true => Kept::Lines,
+            false => Kept::EndToEnd,
+        };
+        let sending = self.connection.send(method, uri, headers, body, kept);
         let response = sending.await?;
         exchange.watch.received(Some(response.status().as_u16()));
+        let response = match self.response_mapping.changes(response.status()) {
+            true => Box::pin(self.response_mapping.apply(exchange, response)).await?,
+            false => response,
+        };
         Ok(Answer {
-            response: self.response_mapping.apply(exchange, response).await?,
+            response,
             with_trace_id: false,
             streams: false,
         })

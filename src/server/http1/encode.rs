@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body as _;
 
 use super::outgoing::Outgoing;
-use crate::base::{Body, Clock};
+use crate::base::{Body, Clock, PassedLines};
 use crate::server::head::read_length;
 
 /// What an answer must know of its request, and whether another may follow.
@@ -121,6 +121,10 @@ pub(super) fn head(turn: &mut Turn, head: &Parts, body: &Body, out: &mut Vec<u8>
         }
         None => Ends::Chunked,
     };
+    let passed = head.extensions.get::<PassedLines>();
+    if let Some(PassedLines(lines)) = passed {
+        out.extend_from_slice(lines.as_bytes());
+    }
     fields(turn, &head.headers, out);
     match length {
         Some(length) => {
@@ -133,7 +137,9 @@ pub(super) fn head(turn: &mut Turn, head: &Parts, body: &Body, out: &mut Vec<u8>
         }
         None => {}
     }
-    if !head.headers.contains_key(DATE) {
+    let has_date = head.headers.contains_key(DATE)
+        || passed.is_some_and(|PassedLines(lines)| lines.contains(DATE.as_str()));
+    if !has_date {
         out.extend_from_slice(b"date: ");
         date(out);
         out.extend_from_slice(b"\r\n");

@@ -99,7 +99,7 @@ where
 }
 
 /// What the service gets, and what its answer must know of the request.
-fn begin<T>(recorded: Recorded, link: &Shared<T>, ends: Ends) -> (Turn, ReceivedRequest)
+fn begin<T>(recorded: Recorded, link: &Shared<T>, ends: Ends) -> (Turn, Box<ReceivedRequest>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -124,7 +124,7 @@ where
     }
 }
 
-fn of_head<T>(head: Head, link: &Shared<T>, ends: Ends) -> ReceivedRequest
+fn of_head<T>(head: Head, link: &Shared<T>, ends: Ends) -> Box<ReceivedRequest>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -133,7 +133,8 @@ where
         head::Framing::Length(length) => Some(length),
         head::Framing::Chunked => None,
     };
-    ReceivedRequest {
+    // Boxed: it goes through many hands.
+    Box::new(ReceivedRequest {
         method: head.method,
         path: head.path,
         query: head.query,
@@ -152,12 +153,12 @@ where
                 left,
             }),
         },
-    }
+    })
 }
 
-fn of_refused(refused: Refused, ends: Ends) -> ReceivedRequest {
+fn of_refused(refused: Refused, ends: Ends) -> Box<ReceivedRequest> {
     tracing::debug!(peer = %ends.peer, why = %refused.why, "request refused");
-    ReceivedRequest {
+    Box::new(ReceivedRequest {
         method: refused.method,
         path: refused.path,
         query: refused.query,
@@ -169,7 +170,7 @@ fn of_refused(refused: Refused, ends: Ends) -> ReceivedRequest {
         local: ends.local,
         malformed: Some(refused.why),
         body: Body::Empty,
-    }
+    })
 }
 
 /// A request's body, read from the connection when it is asked for.

@@ -38,7 +38,7 @@ fn serve(log: &Log) -> (DuplexStream, Arc<Connection>) {
     (client, shared)
 }
 
-async fn answer(request: ReceivedRequest, log: Log) -> Response<Body> {
+async fn answer(request: Box<ReceivedRequest>, log: Log) -> Response<Body> {
     let mut line = format!("{} {}", request.method, request.path);
     if let Some(query) = &request.query {
         line.push_str(&format!("?{query}"));
