@@ -793,6 +793,18 @@ impl Reader<'_> {
             );
             return None;
         }
+        let authority = host.and_then(|host| host.split(['/', '?', '#']).next());
+        if authority.is_some_and(|authority| authority.contains('@')) {
+            self.error(
+                "E0806",
+                url.span,
+                format!(
+                    "{what} has a user's name before its host, which no address may have: leave it out, and let \
+                     the backend's own credentials stand in a header"
+                ),
+            );
+            return None;
+        }
         Some(url)
     }
 

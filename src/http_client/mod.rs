@@ -29,12 +29,12 @@ use hyper_util::rt::TokioIo;
 use tower::ServiceExt;
 
 use self::connection::{Connection, Failure, Io, Sending, Sent, answer_body, exchange};
-pub use self::head::Kept;
 use self::head::{Framing, write_head};
 use self::pool::{Host, IDLE, Pool};
 use crate::base::{Body, HeaderLines, PassedLines};
 
 pub use self::address::{Address, Origin};
+pub use self::head::Kept;
 
 /// Connections to backends. Clones share them.
 #[derive(Clone, Default)]
@@ -45,23 +45,22 @@ pub struct HttpClient {
 #[derive(Default)]
 struct Inner {
     connect_timeout: Option<Duration>,
-    plain: OnceLock<Arc<PlainPool>>,
+    plain: OnceLock<Arc<Plain>>,
     // Building one reads the system's root certificates: not before it is needed.
-    verified: OnceLock<Arc<TlsPool>>,
-    unverified: OnceLock<Arc<TlsPool>>,
+    verified: OnceLock<Arc<Tls>>,
+    unverified: OnceLock<Arc<Tls>>,
     // One a name of the configuration: as many as it has.
-    named: Mutex<HashMap<String, Arc<TlsPool>>>,
+    named: Mutex<HashMap<String, Arc<Tls>>>,
 }
 
-struct PlainPool {
-    connector: HttpConnector,
+/// One way to connect, and the connections that were made so.
+struct Way<C> {
+    connector: C,
     pool: Arc<Pool>,
 }
 
-struct TlsPool {
-    connector: HttpsConnector<HttpConnector>,
-    pool: Arc<Pool>,
-}
+type Plain = Way<HttpConnector>;
+type Tls = Way<HttpsConnector<HttpConnector>>;
 
 /// A server and the connections to it. Whoever asks the same server often keeps one.
 #[derive(Clone)]
@@ -189,13 +188,8 @@ impl HttpClient {
     fn connector(&self, origin: &Origin, trust: Trust<'_>) -> Result<Connector, ClientError> {
         let inner = &self.inner;
         if *origin.scheme() == Scheme::HTTP {
-            let plain = || {
-                Arc::new(PlainPool {
-                    connector: self.tcp(),
-                    pool: Arc::default(),
-                })
-            };
-            return Ok(Connector::Plain(Arc::clone(inner.plain.get_or_init(plain))));
+            let plain = inner.plain.get_or_init(|| Way::new(self.tcp()));
+            return Ok(Connector::Plain(Arc::clone(plain)));
         }
         Ok(Connector::Tls(match trust {
             Trust::Host => self.verified()?,
@@ -203,17 +197,17 @@ impl HttpClient {
             Trust::Anyone => Arc::clone(
                 inner
                     .unverified
-                    .get_or_init(|| TlsPool::new(tls::unverified(self.tcp()))),
+                    .get_or_init(|| Way::new(tls::unverified(self.tcp()))),
             ),
         }))
     }
 
-    fn verified(&self) -> Result<Arc<TlsPool>, ClientError> {
+    fn verified(&self) -> Result<Arc<Tls>, ClientError> {
         if let Some(pool) = self.inner.verified.get() {
             return Ok(Arc::clone(pool));
         }
         let connector = tls::verified(None, self.tcp()).map_err(ClientError::Tls)?;
-        let pool = self.inner.verified.get_or_init(|| TlsPool::new(connector));
+        let pool = self.inner.verified.get_or_init(|| Way::new(connector));
         Ok(Arc::clone(pool))
     }
 
@@ -227,7 +221,7 @@ impl HttpClient {
     }
 
     /// The connections that want a certificate of `name`, whatever the address.
-    fn named(&self, name: &str) -> Result<Arc<TlsPool>, ClientError> {
+    fn named(&self, name: &str) -> Result<Arc<Tls>, ClientError> {
         let mut named = self
             .inner
             .named
@@ -236,14 +230,14 @@ impl HttpClient {
         if let Some(pool) = named.get(name) {
             return Ok(Arc::clone(pool));
         }
-        let pool = TlsPool::new(tls::verified(Some(name), self.tcp()).map_err(ClientError::Tls)?);
+        let pool = Way::new(tls::verified(Some(name), self.tcp()).map_err(ClientError::Tls)?);
         named.insert(name.to_owned(), Arc::clone(&pool));
         Ok(pool)
     }
 }
 
-impl TlsPool {
-    fn new(connector: HttpsConnector<HttpConnector>) -> Arc<Self> {
+impl<C> Way<C> {
+    fn new(connector: C) -> Arc<Self> {
         Arc::new(Self {
             connector,
             pool: Arc::default(),
@@ -254,8 +248,8 @@ impl TlsPool {
 /// How a host is reached, and the connections that were made so.
 #[derive(Clone)]
 enum Connector {
-    Plain(Arc<PlainPool>),
-    Tls(Arc<TlsPool>),
+    Plain(Arc<Plain>),
+    Tls(Arc<Tls>),
 }
 
 impl Connector {

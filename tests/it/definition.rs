@@ -321,6 +321,14 @@ fn what_is_wrong_in_a_configuration_is_found() {
         ("functions: {a: {}}", "E0811"),
         ("functions: {a: {runtime: python3.12}}", "E0812"),
         ("functions: {a: {endpoint: here}}", "E0806"),
+        (
+            "functions: {a: {endpoint: 'http://user:secret@here'}}",
+            "E0806",
+        ),
+        (
+            "vpcLinks: {a: {targets: ['https://user:secret@here/x']}}",
+            "E0806",
+        ),
         ("functions: {a: {command: []}}", "E0813"),
         (
             "functions: {a: {handler: 'local:x', timeout: 901}}",
@@ -339,6 +347,7 @@ fn what_is_wrong_in_a_configuration_is_found() {
         settings::read(&sources, file, &mut findings);
         let codes: Vec<&str> = findings.iter().map(|one| one.code).collect();
         assert_eq!(codes, [code], "{text}");
+        assert!(findings.iter().all(|one| !one.message.contains("secret")));
     }
 }
 

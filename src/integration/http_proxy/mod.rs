@@ -71,8 +71,8 @@ impl Connection {
             // An empty body has no framing of its own; AWS sends its length (recorded).
             headers.set(CONTENT_LENGTH.as_str(), b"0");
         }
-        let address = self.direct(address, &mut headers)?;
-        let upstream = self.upstream(&address)?;
+        let (address, kept_upstream) = self.direct(address, &mut headers)?;
+        let upstream = self.upstream(&address, kept_upstream)?;
         let deadline = Instant::now() + self.timeout;
         // Pinned where it is: to move it into a timer's future would copy all of its room.
         let sent = pin!(upstream.send(&method, &address.target, &headers, body, kept));
@@ -86,14 +86,14 @@ impl Connection {
         Ok(Response::from_parts(parts, body))
     }
 
-    /// The address behind the VPC link, where there is one.
+    /// The address behind the VPC link, where there is one, and where its connections are kept.
     fn direct(
         &self,
         address: Address,
         headers: &mut HeaderLines,
-    ) -> Result<Address, IntegrationError> {
+    ) -> Result<(Address, &OnceLock<Upstream>), IntegrationError> {
         let Some(link) = &self.link else {
-            return Ok(address);
+            return Ok((address, &self.upstream));
         };
         if link.keeps_host && !headers.contains(HOST.as_str()) {
             headers.push(
@@ -106,8 +106,12 @@ impl Connection {
         })
     }
 
-    fn upstream(&self, address: &Address) -> Result<Cow<'_, Upstream>, IntegrationError> {
-        if let Some(known) = self.upstream.get()
+    fn upstream<'u>(
+        &self,
+        address: &Address,
+        kept: &'u OnceLock<Upstream>,
+    ) -> Result<Cow<'u, Upstream>, IntegrationError> {
+        if let Some(known) = kept.get()
             && Arc::ptr_eq(known.origin(), &address.origin)
         {
             return Ok(Cow::Borrowed(known));
@@ -116,7 +120,7 @@ impl Connection {
         let found = found.map_err(IntegrationError::Network)?;
         // One that only this request names, by a placeholder in the host, is not kept.
         if Arc::strong_count(&address.origin) > USES_OF_ONE_REQUEST {
-            let _ = self.upstream.set(found.clone());
+            let _ = kept.set(found.clone());
         }
         Ok(Cow::Owned(found))
     }
