@@ -1,5 +1,7 @@
-//! What every room stands on: the clock, times as text, ids, ARNs, header lines and bodies. No I/O.
+//! What every room stands on: the clock, deadlines, times as text, ids, ARNs, header lines and
+//! bodies. No I/O.
 
+pub mod alarm;
 pub mod arn;
 pub mod body;
 pub mod clock;

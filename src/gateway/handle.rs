@@ -364,9 +364,8 @@ fn finish(
     }
     let mut set = |name: HeaderName, value: &str| {
         if let Some(PassedLines(lines)) = response.extensions_mut().get_mut() {
-            lines.remove(name.as_str());
-        }
-        if let Ok(value) = HeaderValue::from_str(value) {
+            lines.set(name.as_str(), value.as_bytes());
+        } else if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(name, value);
         }
     };

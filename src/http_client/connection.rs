@@ -16,11 +16,13 @@ use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::decoder::{Decoded, Decoder};
 use super::head::{Framing, Head, Kept, Malformed, read_head};
 use super::pool::Host;
 use crate::base::Body;
+use crate::base::alarm::Alarm;
 use crate::base::body::BodyError;
 
 /// Room for what a read may bring, if nothing better is known.
@@ -70,6 +72,8 @@ impl Io {
 pub(super) struct Connection {
     io: Io,
     input: BytesMut,
+    /// For the deadline of the exchange; it stays with the connection from one to the next.
+    alarm: Alarm,
 }
 
 impl Connection {
@@ -77,6 +81,7 @@ impl Connection {
         Self {
             io,
             input: BytesMut::new(),
+            alarm: Alarm::default(),
         }
     }
 
@@ -283,6 +288,9 @@ pub(super) enum Failure {
     /// The request's own body broke off.
     #[error("the request's body broke off")]
     Body(#[source] BodyError),
+    /// The answer's head was not there at the deadline.
+    #[error("no answer came in time")]
+    Late,
 }
 
 /// Sends a request and reads up to the end of the answer's head.
@@ -293,6 +301,7 @@ pub(super) async fn exchange(
     sending: &mut Sending,
     sent: &mut Sent,
     (method, kept): (&Method, Kept),
+    deadline: Option<Instant>,
 ) -> Result<Head, Failure> {
     let mut answered = false;
     let mut broken = None;
@@ -315,7 +324,13 @@ pub(super) async fn exchange(
             connection.input.reserve(READ_BYTES);
             let before = connection.input.len();
             match connection.io.poll_read(context, &mut connection.input) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if let Some(deadline) = deadline {
+                        ready!(connection.alarm.poll_at(deadline, context));
+                        return Poll::Ready(Err(Failure::Late));
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Ready(end) => {
                     let error = end.err().or_else(|| broken.take());

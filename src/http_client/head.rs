@@ -20,8 +20,9 @@ pub const MAX_HEADERS: usize = 512;
 const USUAL_HEADERS: usize = 64;
 /// For the request line's own text, the `Host` and the framing of most requests.
 const ROOM_BESIDE_LINES: usize = 128;
-/// Headers that the gateway adds to most answers.
+/// Headers that the gateway adds to most answers, and their bytes.
 const ADDED_HEADERS: usize = 4;
+const ADDED_BYTES: usize = 64;
 
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -169,7 +170,7 @@ fn parsed(
     let (headers, lines) = match kept {
         Kept::Lines => {
             let lines = lines(&facts, answer.headers, length)?;
-            (HeaderMap::with_capacity(ADDED_HEADERS), Some(lines))
+            (HeaderMap::new(), Some(lines))
         }
         Kept::All | Kept::EndToEnd => (map(&facts, answer.headers, kept, &input[..length])?, None),
     };
@@ -189,13 +190,14 @@ fn parsed(
     )))
 }
 
-/// The headers that are passed on, as lines; `room` bytes hold them.
+/// The headers that are passed on, as lines; `room` bytes hold them, and there is more for those
+/// that the gateway adds.
 fn lines(
     facts: &Facts<'_>,
     headers: &[httparse::Header<'_>],
     room: usize,
 ) -> Result<HeaderLines, Malformed> {
-    let mut lines = HeaderLines::with_capacity(headers.len(), room);
+    let mut lines = HeaderLines::with_capacity(headers.len() + ADDED_HEADERS, room + ADDED_BYTES);
     for header in headers {
         if !facts.is_connections_own(header.name) && !lines.push(header.name, header.value) {
             return Err(Malformed::Head(httparse::Error::HeaderValue));

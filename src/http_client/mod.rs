@@ -6,8 +6,8 @@
 //! backslashes, so that `/a/../admin` would reach `/admin` although
 //! `/a/{proxy+}` was matched.
 //!
-//! A client sets no time limits but the one on idle connections, and one on
-//! connecting if it is told; who waits does, and drops what took too long.
+//! A client sets no time limits but the one on idle connections, and those on
+//! connecting and on an answer's head if it is told; who waits does, and drops what took too long.
 
 mod address;
 mod connection;
@@ -26,6 +26,7 @@ use http_body::Body as _;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 use self::connection::{Connection, Failure, Io, Sending, Sent, answer_body, exchange};
@@ -110,6 +111,9 @@ pub enum ClientError {
     /// The address has no host, a user's name, or another scheme than `http` and `https`.
     #[error("`{0}` is no address of a backend")]
     Address(String),
+    /// The answer's head was not there at the deadline.
+    #[error("the backend gave no answer in time")]
+    TimedOut,
     /// A tunnel, which is nothing to pass on.
     #[error("a backend cannot be sent CONNECT")]
     Tunnel,
@@ -163,7 +167,7 @@ impl HttpClient {
         let upstream = self.upstream(&Arc::new(origin), trust)?;
         let headers = HeaderLines::from(&parts.headers);
         upstream
-            .send(&parts.method, target, &headers, body, Kept::All)
+            .send(&parts.method, target, &headers, body, Kept::All, None)
             .await
     }
 
@@ -286,7 +290,7 @@ impl Connector {
 }
 
 impl Upstream {
-    /// Sends a request. `kept` is about the answer's headers.
+    /// Sends a request. `kept` is about the answer's headers, the deadline about its head.
     ///
     /// The body goes by its length where that is known, else in chunks; one of
     /// unknown length is left out of GET and HEAD. A request is sent again only
@@ -307,6 +311,7 @@ impl Upstream {
         headers: &HeaderLines,
         body: Body,
         kept: Kept,
+        deadline: Option<Instant>,
     ) -> Result<Response<Body>, ClientError> {
         if *method == Method::CONNECT {
             return Err(ClientError::Tunnel);
@@ -321,13 +326,15 @@ impl Upstream {
             let mut connection = match idle {
                 Some(connection) => connection,
                 // Boxed: large, and rare.
-                None => Box::pin(self.connect(target)).await?,
+                None => Box::pin(self.connect(target, deadline)).await?,
             };
             let mut sent = Sent::Not;
-            let read = exchange(&mut connection, &mut sending, &mut sent, (method, kept)).await;
+            let kind = (method, kept);
+            let read = exchange(&mut connection, &mut sending, &mut sent, kind, deadline).await;
             let mut head = match read {
                 Ok(head) => head,
                 Err(Failure::Unanswered(_)) if reused && sending.rewind(method) => continue,
+                Err(Failure::Late) => return Err(ClientError::TimedOut),
                 Err(failure) => return Err(ClientError::Exchange(ExchangeError(failure))),
             };
             head.keep_alive &= !ends_after;
@@ -345,7 +352,11 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, target: &PathAndQuery) -> Result<Connection, ClientError> {
+    async fn connect(
+        &self,
+        target: &PathAndQuery,
+        deadline: Option<Instant>,
+    ) -> Result<Connection, ClientError> {
         let address = Address {
             origin: Arc::clone(&self.origin),
             target: target.clone(),
@@ -353,7 +364,13 @@ impl Upstream {
         let uri = address
             .uri()
             .map_err(|_| ClientError::Address(address.to_string()))?;
-        self.connector.connect(uri).await
+        let connected = self.connector.connect(uri);
+        match deadline {
+            None => connected.await,
+            Some(deadline) => tokio::time::timeout_at(deadline, connected)
+                .await
+                .unwrap_or(Err(ClientError::TimedOut)),
+        }
     }
 }
 

@@ -629,6 +629,49 @@ fn an_answer_that_is_passed_on_loses_what_was_its_connections() {
 }
 
 #[tokio::test]
+async fn an_answers_head_is_waited_for_up_to_the_deadline_also_on_a_kept_connection() {
+    let (listener, address) = backend().await;
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_request(&mut stream).await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        let second = read_request(&mut stream).await;
+        // The exchange is given up, and its connection with it.
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+        second
+    });
+    let origin = Arc::new(Origin::of(&address.parse().unwrap()).unwrap());
+    let upstream = HttpClient::default()
+        .upstream(&origin, Trust::Host)
+        .unwrap();
+    let target = PathAndQuery::from_static("/x");
+    let headers = HeaderLines::default();
+    let send = |wait: Duration| {
+        let deadline = Some(Instant::now() + wait);
+        upstream.send(
+            &Method::GET,
+            &target,
+            &headers,
+            Body::Empty,
+            Kept::All,
+            deadline,
+        )
+    };
+
+    let first = send(Duration::from_secs(3600)).await.unwrap();
+    // With nothing else to do the clock goes on to the next deadline.
+    tokio::time::pause();
+    let begin = Instant::now();
+    let second = send(Duration::from_secs(5)).await.unwrap_err();
+
+    assert_eq!(first.status(), StatusCode::OK);
+    assert!(matches!(second, ClientError::TimedOut), "{second:?}");
+    assert_eq!(begin.elapsed().as_secs(), 5);
+    assert!(served.await.unwrap().starts_with("GET /x HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
 async fn a_users_name_in_an_address_is_refused_and_not_told() {
     let client = HttpClient::default();
     let error = client

@@ -3,6 +3,7 @@
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use super::options::Options;
 use super::{Service, http1, http2};
 use crate::base::Body;
 use crate::event::{ReceivedRequest, Scheme};
-use crate::observe::metrics::{Gauge, Held};
+use crate::observe::metrics::Gauge;
 
 /// Where a connection comes from and arrived.
 #[derive(Clone, Copy, Debug)]
@@ -74,12 +75,13 @@ impl Connection {
         self.finish.notified()
     }
 
-    /// Counts a request until the guard is dropped.
-    pub(super) fn begin_request(self: &Arc<Self>) -> InFlight {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last_request.store(now, Ordering::Relaxed);
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self), self.requests.hold())
+    /// Counts a request until the guard is dropped, which holds the connection in its own way.
+    pub(super) fn begin_request<C: Deref<Target = Self>>(shared: C) -> InFlight<C> {
+        let now = u64::try_from(shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        shared.last_request.store(now, Ordering::Relaxed);
+        shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        shared.requests.more();
+        InFlight(shared)
     }
 
     /// Ends once there was no request for `timeout`.
@@ -95,14 +97,12 @@ impl Connection {
 }
 
 /// One request in flight.
-pub(super) struct InFlight(
-    Arc<Connection>,
-    #[expect(dead_code, reason = "it counts until it is dropped")] Held,
-);
+pub(super) struct InFlight<C: Deref<Target = Connection>>(C);
 
-impl Drop for InFlight {
+impl<C: Deref<Target = Connection>> Drop for InFlight<C> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.requests.less();
     }
 }
 
@@ -144,7 +144,7 @@ pub(super) async fn run<T, S>(
 
 /// Calls the service; a panic in it ends this request and nothing else.
 pub(super) async fn answer<S: Service>(
-    service: S,
+    service: &S,
     request: Box<ReceivedRequest>,
 ) -> Response<Body> {
     let (method, path) = (request.method.clone(), request.path.clone());

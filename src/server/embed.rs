@@ -281,8 +281,9 @@ fn directory(text: &Text) -> PathBuf {
 
 /// The gateway as a server's service.
 pub fn service(gateway: Gateway) -> impl super::Service {
+    let gateway = Arc::new(gateway);
     move |request| {
-        let gateway = gateway.clone();
+        let gateway = Arc::clone(&gateway);
         // Boxed: it is large, and what is around it would be copied with all of it.
         Box::pin(async move { gateway.answer_with_lines(request).await })
     }

@@ -50,12 +50,12 @@ where
     let answer = {
         let shared = Arc::clone(shared);
         service_fn(move |request| {
-            let in_flight = shared.begin_request();
+            let in_flight = Connection::begin_request(Arc::clone(&shared));
             let service = service.clone();
             Box::pin(async move {
                 let _in_flight = in_flight;
                 let received = Box::new(of_http2(request, ends, body_timeout));
-                let mut response = answer(service, received).await;
+                let mut response = answer(&service, received).await;
                 PassedLines::spread(&mut response);
                 Ok::<_, Infallible>(response)
             })

@@ -17,11 +17,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::alarm::Alarm;
 use super::chunked::ChunkedBody;
 use super::head::{Framing, Head, HeadReader, Refused};
 use super::options::Options;
 use crate::base::BodyFault;
+use crate::base::alarm::Alarm;
 use crate::event::Malformed;
 
 /// What HTTP/2 connections begin with (RFC 9113, 3.4).

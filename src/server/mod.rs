@@ -11,7 +11,6 @@
 //! refused (`malformed` is set then, and the connection ends after the answer).
 
 mod accept;
-mod alarm;
 mod assemble;
 mod authority;
 mod beside;
@@ -43,7 +42,7 @@ use crate::event::ReceivedRequest;
 
 /// What answers requests: any `Fn(Box<ReceivedRequest>) -> impl Future<Output = Response<Body>>`
 /// that can be cloned, once for each connection and request.
-pub trait Service: Clone + Send + 'static {
+pub trait Service: Clone + Send + Sync + 'static {
     /// The answer to come.
     type Future: Future<Output = Response<Body>> + Send;
 
@@ -53,7 +52,7 @@ pub trait Service: Clone + Send + 'static {
 
 impl<S, F> Service for S
 where
-    S: Fn(Box<ReceivedRequest>) -> F + Clone + Send + 'static,
+    S: Fn(Box<ReceivedRequest>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send,
 {
     type Future = F;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::alarm::Alarm;
+use crate::base::alarm::Alarm;
 use crate::base::{BodyError, BodyFault};
 
 /// Fails with [`BodyFault::Stalled`] when no frame comes for `timeout` while one is waited for.

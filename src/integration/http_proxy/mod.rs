@@ -8,7 +8,6 @@ pub mod private;
 pub mod rest;
 
 use std::borrow::Cow;
-use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -74,12 +73,12 @@ impl Connection {
         let (address, kept_upstream) = self.direct(address, &mut headers)?;
         let upstream = self.upstream(&address, kept_upstream)?;
         let deadline = Instant::now() + self.timeout;
-        // Pinned where it is: to move it into a timer's future would copy all of its room.
-        let sent = pin!(upstream.send(&method, &address.target, &headers, body, kept));
-        let answer = match tokio::time::timeout_at(deadline, sent).await {
-            Err(_) => return Err(IntegrationError::Timeout(self.timeout)),
-            Ok(Err(error)) => return Err(own_fault(error)),
-            Ok(Ok(answer)) => answer,
+        let target = &address.target;
+        let sent = upstream.send(&method, target, &headers, body, kept, Some(deadline));
+        let answer = match sent.await {
+            Err(ClientError::TimedOut) => return Err(IntegrationError::Timeout(self.timeout)),
+            Err(error) => return Err(own_fault(error)),
+            Ok(answer) => answer,
         };
         let (parts, body) = answer.into_parts();
         let body = self.answer_body(body, deadline)?;

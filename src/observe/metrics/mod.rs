@@ -88,9 +88,19 @@ impl Gauge {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// One more, until [`Self::less`].
+    pub fn more(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less.
+    pub fn less(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// One more, until the guard is dropped.
     pub fn hold(self: &Arc<Self>) -> Held {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.more();
         Held(Arc::clone(self))
     }
 }
@@ -101,7 +111,7 @@ pub struct Held(Arc<Gauge>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.less();
     }
 }
 

@@ -59,15 +59,9 @@ where
         let Some(recorded) = read.await? else {
             break;
         };
-        let _in_flight = shared.begin_request();
+        let _in_flight = Connection::begin_request(&**shared);
         // Boxed: an idle connection keeps no room for it.
-        let turn = Box::pin(take_turn(
-            &link,
-            recorded,
-            ends,
-            service.clone(),
-            finish.as_mut(),
-        ));
+        let turn = Box::pin(take_turn(&link, recorded, ends, &service, finish.as_mut()));
         if !turn.await? {
             break;
         }
@@ -80,7 +74,7 @@ async fn take_turn<T, S>(
     link: &Shared<T>,
     recorded: Recorded,
     ends: Ends,
-    service: S,
+    service: &S,
     mut finish: Pin<&mut Notified<'_>>,
 ) -> io::Result<bool>
 where

@@ -12,22 +12,27 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// too early it is set again. So a connection that answers a thousand requests
 /// a second sets its timer once in a while and not a thousand times.
 #[derive(Default)]
-pub(super) struct Alarm {
+pub struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,
     deadline: Option<Instant>,
 }
 
 impl Alarm {
     /// Forgets the deadline: the next [`Self::poll_after`] starts anew.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.deadline = None;
     }
 
     /// Ready once `wait` has passed since the first call after [`Self::clear`].
-    pub(super) fn poll_after(&mut self, wait: Duration, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_after(&mut self, wait: Duration, context: &mut Context<'_>) -> Poll<()> {
         let deadline = *self
             .deadline
             .get_or_insert_with(|| Instant::now().checked_add(wait).unwrap_or_else(far_future));
+        self.poll_at(deadline, context)
+    }
+
+    /// Ready once `deadline` is there.
+    pub fn poll_at(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -76,6 +81,24 @@ mod tests {
         poll_fn(|context| alarm.poll_after(Duration::from_secs(60), context)).await;
 
         assert_eq!(begin.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rings_at_the_deadline_that_is_told_whatever_came_before() {
+        let mut alarm = Alarm::default();
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+
+        for deadline in [at(30), at(40), at(20)] {
+            poll_fn(|context| {
+                assert!(alarm.poll_at(deadline, context).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        }
+        poll_fn(|context| alarm.poll_at(at(35), context)).await;
+
+        assert_eq!(begin.elapsed().as_secs(), 35);
     }
 
     #[tokio::test(start_paused = true)]
