@@ -162,8 +162,16 @@ impl Event {
                 !self.binary_media_type.is_empty(),
                 kind == Rest,
             ),
-            ("--stage-variable", !self.stage_variables.is_empty(), in_request),
-            ("--route-key", self.route_key.is_some(), kind == Kind::Websocket),
+            (
+                "--stage-variable",
+                !self.stage_variables.is_empty(),
+                in_request,
+            ),
+            (
+                "--route-key",
+                self.route_key.is_some(),
+                kind == Kind::Websocket,
+            ),
             (
                 "--token",
                 self.token.is_some(),
