@@ -221,6 +221,8 @@ class Reload(unittest.TestCase):
 
         save(self.folder / "api.yaml", "openapi: 3.0.1\ninfo: {title: [\n")
         self.said("what was served before goes on")
+        findings = [json.loads(line) for line in self.gateway.log().splitlines() if '"severity":"error"' in line]
+        self.assertEqual([(one["file"], one["line"], one["code"]) for one in findings], [("api.yaml", 2, "E0101")])
         self.assertEqual(self.body("/shared"), "one")
 
         save(self.folder / "api.yaml", good.replace("/py:", "/mended:"))
