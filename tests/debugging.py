@@ -19,7 +19,7 @@ import urllib.request
 
 import websockets
 
-from gateway import Gateway
+from gateway import ROOT, Gateway
 
 ATTACH = re.compile(r"debug (\w+): attach to 127\.0\.0\.1:(\d+)")
 PYTHON = "def handler(event, context):\n    answer = 'from py'\n    return {'statusCode': 200, 'body': answer}\n"
@@ -209,7 +209,8 @@ class Debugging(unittest.TestCase):
                     await inspector.send(json.dumps({"id": number, "method": method}))
                 while json.loads(await inspector.recv()).get("method") != "Debugger.paused":
                     pass
-                # Stopped at the first line, and nothing was answered.
+                # Stopped at the first line for longer than all limits, and nothing was answered.
+                await asyncio.sleep(1.3)
                 self.assertEqual(answers, [])
                 await inspector.send(json.dumps({"id": 9, "method": "Debugger.resume"}))
                 await asyncio.to_thread(thread.join)
@@ -229,6 +230,17 @@ class Debugging(unittest.TestCase):
             file.chmod(0o755)
         self.start("--debug", "py:0")
         self.until(lambda: "-m pip install debugpy" in self.gateway.log())
+
+    def test_the_launch_file_of_the_documentation_attaches_to_the_usual_ports(self):
+        text = (ROOT / "docs" / "debugging.md").read_text()
+        launch = json.loads(text.split("```json\n")[1].split("```")[0])
+        python, node = launch["configurations"]
+        self.assertEqual((python["type"], python["request"], node["type"], node["request"]), ("debugpy", "attach", "node", "attach"))
+        self.start("--debug", "py", "--debug", "js")
+        # The usual port, or the next one where another program has it.
+        for name, host, port in (("py", *python["connect"].values()), ("js", node["address"], node["port"])):
+            self.assertEqual(host, "127.0.0.1")
+            self.assertIn(self.port(name), range(port, port + 20))
 
     def test_what_cannot_be_debugged_is_told(self):
         for target, words in (("pz", "did you mean `py`?"), ("py:99999", "is no port")):

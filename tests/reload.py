@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import threading
 import time
 import unittest
 
-from gateway import Gateway
+from gateway import Gateway, clean_environment, program
 
 FUNCTIONS = {
     "py": ("python3.12", "app.py", "def handler(event, context):\n    return {'statusCode': 200, 'body': 'VERSION'}\n"),
@@ -220,6 +221,8 @@ class Reload(unittest.TestCase):
 
         save(self.folder / "api.yaml", "openapi: 3.0.1\ninfo: {title: [\n")
         self.said("what was served before goes on")
+        findings = [json.loads(line) for line in self.gateway.log().splitlines() if '"severity":"error"' in line]
+        self.assertEqual([(one["file"], one["line"], one["code"]) for one in findings], [("api.yaml", 2, "E0101")])
         self.assertEqual(self.body("/shared"), "one")
 
         save(self.folder / "api.yaml", good.replace("/py:", "/mended:"))
@@ -406,6 +409,34 @@ Resources:
             os.kill(self.gateway.process.pid, signal.SIGHUP)
 
             self.until("two", lambda: self.body("/shared"))
+
+    @unittest.skipUnless(hasattr(os, "openpty"), "there are no terminals here")
+    def test_in_a_terminal_changes_are_watched_for_without_being_asked(self):
+        terminal, output = os.openpty()
+        self.addCleanup(os.close, terminal)
+        process = subprocess.Popen(
+            [program(), "serve", "api.yaml", "--port", "0", "--admin-port", "off"],
+            cwd=self.folder,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        os.close(output)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        said = b""
+
+        def read_until(words):
+            nonlocal said
+            while words not in said:
+                self.assertTrue(select.select([terminal], [], [], 20)[0], said)
+                said += os.read(terminal, 65536)
+
+        read_until(b"http://")
+        save(self.folder / "shared.yaml", mock("two"))
+        read_until(b"shared.yaml: reloaded, ")
 
     def test_nothing_is_left_running_of_replaced_processes(self):
         (self.folder / "py" / "app.py").write_text(

@@ -49,6 +49,10 @@ pub struct Common {
     #[arg(long, value_name = "FILE", env = "TOLLGATE_ENV_FILE")]
     pub env_file: Option<PathBuf>,
 
+    /// Hold every local function to its memory size, as `enforceMemory` does for one
+    #[arg(long, env = "TOLLGATE_ENFORCE_MEMORY")]
+    pub enforce_memory: bool,
+
     /// Values of a template's parameters, as SAM and CloudFormation take them: `A=1 B=two` or
     /// `ParameterKey=A,ParameterValue=1`
     #[arg(

@@ -126,6 +126,11 @@ pub fn load(common: &Common) -> Result<Loaded> {
         loaded.add(&path, common)?;
     }
     set_environment(&mut loaded.settings, common)?;
+    if common.enforce_memory {
+        for function in loaded.settings.functions.values_mut() {
+            function.life.enforce_memory = true;
+        }
+    }
     if common.lenient {
         loaded.diagnostics.lenient();
     }
@@ -438,6 +443,11 @@ fn effective(
                 .map(|path| path.display().to_string())
         ),
         flag("env_file"),
+    );
+    add(
+        "enforceMemory",
+        json!(common.enforce_memory),
+        flag("enforce_memory"),
     );
     if common.origins.get("parameter_overrides").is_some() {
         add(

@@ -210,6 +210,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("E1032", "functions of two stacks that have one name"),
     (
+        "E1033",
+        "outputs of two stacks that are exported by one name",
+    ),
+    (
         "N0211",
         "a `$ref` to another file, which AWS does not follow",
     ),

@@ -17,8 +17,7 @@ use tollgate::model::Spanned;
 use tollgate::model::settings::{EventInvokeSettings, FunctionSettings};
 use tollgate::source::Span;
 
-use crate::function_life::{Reports, code, event, python};
-use crate::local_functions::log;
+use crate::functions::{Reports, call, code, log, python};
 
 /// Tells the port in the event, or in the record's event, what it gets; fails if it is asked to.
 const TELLS: &str = "
@@ -75,7 +74,7 @@ fn place(folder: &TempDir, settings: &[(&str, FunctionSettings)]) -> Functions {
 
 async fn send(functions: &Functions, arn: &str, value: Value) {
     let function = functions.find(&FunctionArn::parse(arn).unwrap()).unwrap();
-    let mut invocation = event(&value);
+    let mut invocation = call(&value);
     invocation.invocation_type = InvocationType::Event;
     invocation.qualifier.clone_from(&function.qualifier);
     assert_eq!(function.invoke(invocation).await.unwrap().status, 202);

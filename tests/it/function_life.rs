@@ -8,47 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tollgate::function::local::{LocalFunction, LocalOptions};
-use tollgate::function::{Invocation, InvocationType, InvokeError, Outcome};
+use tollgate::function::{InvocationType, InvokeError};
 use tollgate::model::Spanned;
-use tollgate::model::settings::{FunctionLife, FunctionPlace, FunctionSettings};
+use tollgate::model::settings::{FunctionPlace, FunctionSettings};
 use tollgate::source::Span;
+
+use crate::functions::{Reports, call, code, node, outcome, python, result};
 
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
-}
-
-/// A folder whose file `app.py` is `code`.
-pub(crate) fn code(code: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    write(&folder.path().join("app.py"), code);
-    folder
-}
-
-pub(crate) fn python(place: &Path) -> FunctionSettings {
-    FunctionSettings {
-        place: FunctionPlace::Runtime {
-            runtime: Spanned {
-                value: "python3.11".to_owned(),
-                span: Span::default(),
-            },
-            handler: "app.handler".to_owned(),
-            code_uri: place.to_owned(),
-        },
-        timeout: Duration::from_secs(60),
-        memory_size: 256,
-        environment: IndexMap::new(),
-        reserved_concurrency: None,
-        life: FunctionLife::default(),
-        span: Span::default(),
-    }
 }
 
 /// A function whose own folder of the gateway's is in `folder`.
@@ -59,26 +33,6 @@ fn local(settings: &FunctionSettings, folder: &TempDir) -> Arc<LocalFunction> {
         ..LocalOptions::default()
     };
     LocalFunction::new("pets", settings, options)
-}
-
-pub(crate) fn event(event: &Value) -> Invocation {
-    Invocation {
-        payload: Bytes::from(event.to_string()),
-        invocation_type: InvocationType::RequestResponse,
-        qualifier: None,
-        trace_id: None,
-        client_context: None,
-    }
-}
-
-async fn outcome(function: &LocalFunction, value: Value) -> Outcome {
-    function.invoke(event(&value)).await.unwrap()
-}
-
-async fn result(function: &LocalFunction, value: Value) -> Value {
-    let outcome = outcome(function, value).await;
-    assert_eq!(outcome.function_error, None, "{:?}", outcome.payload);
-    serde_json::from_slice(&outcome.payload).unwrap()
 }
 
 fn zip(path: &Path, files: &[(&str, &str)]) -> PathBuf {
@@ -98,35 +52,12 @@ fn make_executable(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Where functions report to the test, a line each.
-pub(crate) struct Reports(TcpListener);
-
-impl Reports {
-    pub(crate) async fn open() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.0.local_addr().unwrap().port()
-    }
-
-    /// The next report: what a connection says until its end.
-    pub(crate) async fn next(&self) -> String {
-        let mut text = String::new();
-        let mut lines = BufReader::new(self.0.accept().await.unwrap().0).lines();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            text.push_str(&line);
-        }
-        text
-    }
-}
-
 #[tokio::test]
 async fn code_and_layers_come_from_folders_and_zip_files() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let app = "import os, first, second, third\ndef handler(event, context):\n    return [first.NAME, second.NAME, third.NAME, os.environ['LAMBDA_TASK_ROOT'], os.environ['LAMBDA_RUNTIME_DIR'], os.environ['PATH']]\n";
-    let mut settings = python(&zip(&at("code.zip"), &[("app.py", app)]));
+    let mut settings = python(zip(&at("code.zip"), &[("app.py", app)]));
     write(&at("layer/python/first.py"), "NAME = 'folder'\n");
     write(&at("layer/python/third.py"), "NAME = 'overwritten'\n");
     settings.life.layers = vec![
@@ -165,7 +96,7 @@ async fn a_zip_that_leaves_its_folder_keeps_the_function_from_starting() {
     let archive = zip(&folder.path().join("evil.zip"), &[("../evil.py", "")]);
     let function = local(&python(&archive), &folder);
 
-    let error = function.invoke(event(&json!({}))).await.unwrap_err();
+    let error = function.invoke(call(&json!({}))).await.unwrap_err();
 
     assert!(error.to_string().contains("leaves its folder"), "{error}");
     assert!(!folder.path().join("evil.py").exists());
@@ -325,7 +256,7 @@ async fn an_event_that_fails_is_tried_twice_again() {
     );
     let function = local(&python(folder.path()), &folder);
     let send = async |n: &str| {
-        let mut invocation = event(&json!({"n": n, "port": reports.port()}));
+        let mut invocation = call(&json!({"n": n, "port": reports.port()}));
         invocation.invocation_type = InvocationType::Event;
         assert_eq!(function.invoke(invocation).await.unwrap().status, 202);
     };
@@ -360,7 +291,7 @@ async fn a_thousand_calls_at_once_to_four_processes_are_each_answered_once() {
 
     let calls = (0..1_000).map(|n| {
         let function = Arc::clone(&function);
-        tokio::spawn(async move { (n, function.invoke(event(&json!({"n": n}))).await) })
+        tokio::spawn(async move { (n, function.invoke(call(&json!({"n": n}))).await) })
     });
     let calls: Vec<_> = calls.collect();
     let (mut answered, mut throttled, mut processes) = (0, 0, IndexMap::new());
@@ -507,17 +438,64 @@ async fn memory_is_limited_where_that_is_asked_for() {
     let folder = code(
         "def handler(event, context):\n    return len(bytearray(event['mb'] * 1024 * 1024))\n",
     );
-    let mut settings = python(folder.path());
-    settings.memory_size = 128;
-    settings.life.enforce_memory = true;
+    let script =
+        "exports.handler = async (event) => Buffer.alloc(event.mb * 1024 * 1024).length;\n";
+    write(&folder.path().join("app.js"), script);
+    for (mut settings, memory, least, most, words) in [
+        (python(&folder), 128, 64, 600, "MemoryError"),
+        (node(&folder), 512, 64, 1500, "allocation failed"),
+    ] {
+        settings.memory_size = memory;
+        let open = local(&settings, &folder);
+        settings.life.enforce_memory = true;
+        let bounded = local(&settings, &folder);
+
+        let unlimited = result(&open, json!({"mb": most})).await;
+        let fits = result(&bounded, json!({"mb": least})).await;
+        let over = outcome(&bounded, json!({"mb": most})).await;
+
+        assert_eq!(unlimited, most * 1024 * 1024);
+        assert_eq!(fits, least * 1024 * 1024);
+        let over = String::from_utf8_lossy(&over.payload).into_owned();
+        assert!(over.contains(words), "{over}");
+        open.shutdown().await;
+        bounded.shutdown().await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn modules_and_programs_of_a_layer_are_found_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let script = "const { execFileSync } = require('child_process');\nexports.handler = async () => [require('shared'), require('own'), execFileSync('from-the-layer').toString()];\n";
+    write(&at("src/app.js"), script);
+    // What the project has itself goes before the layer's.
+    write(
+        &at("node_modules/own/index.js"),
+        "module.exports = 'the project';\n",
+    );
+    let layer = "layer/nodejs/node_modules";
+    write(
+        &at(&format!("{layer}/own/index.js")),
+        "module.exports = 'the layer';\n",
+    );
+    write(
+        &at(&format!("{layer}/shared/index.js")),
+        "module.exports = 'the layer';\n",
+    );
+    write(
+        &at("layer/bin/from-the-layer"),
+        "#!/bin/sh\nprintf program\n",
+    );
+    make_executable(&at("layer/bin/from-the-layer"));
+    let mut settings = node(at("src"));
+    settings.life.layers = vec![at("layer")];
     let function = local(&settings, &folder);
 
-    let fits = result(&function, json!({"mb": 64})).await;
-    let over = outcome(&function, json!({"mb": 600})).await;
+    let seen = result(&function, json!({})).await;
 
-    assert_eq!(fits, 64 * 1024 * 1024);
-    let over = String::from_utf8_lossy(&over.payload).into_owned();
-    assert!(over.contains("MemoryError"), "{over}");
+    assert_eq!(seen, json!(["the layer", "the project", "program"]));
     function.shutdown().await;
 }
 
@@ -559,7 +537,7 @@ async fn typescript_is_built_by_the_projects_own_esbuild() {
     function.shutdown().await;
     write(&at("app.ts"), "BROKEN\n");
     let broken = local(&settings, &folder)
-        .invoke(event(&json!({})))
+        .invoke(call(&json!({})))
         .await
         .unwrap_err();
 
@@ -648,7 +626,7 @@ fn placed(url: String) -> tollgate::function::FunctionRef {
 async fn streamed(function: &tollgate::function::FunctionRef) -> (Option<String>, String) {
     use http_body_util::BodyExt;
 
-    let opened = function.open_stream(event(&json!({}))).await.unwrap();
+    let opened = function.open_stream(call(&json!({}))).await.unwrap();
     let tollgate::function::Streamed::Body(body) = opened.streamed else {
         panic!("it failed");
     };

@@ -3,168 +3,23 @@
 //! Where a test has to know what a function is doing, the function connects to a
 //! [`Gate`] of the test's and waits there: no test sleeps.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
-
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use indexmap::IndexMap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
 use tollgate::function::local::{LocalFunction, LocalOptions};
-use tollgate::function::{Invocation, InvocationType, InvokeError, Outcome};
-use tollgate::model::Spanned;
-use tollgate::model::settings::{FunctionLife, FunctionPlace, FunctionSettings};
-use tollgate::source::Span;
+use tollgate::function::{InvocationType, InvokeError};
+use tollgate::model::settings::{FunctionPlace, FunctionSettings};
+
+use crate::functions::{
+    AT_THE_GATE, Gate, call, error, folder, is_alive, local, log, node, outcome, python, result,
+    runtime, settings,
+};
 
 const RESULT_LIMIT: usize = 6 * 1024 * 1024 + 100;
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        let path = folder.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    folder
-}
-
-fn settings(place: FunctionPlace) -> FunctionSettings {
-    FunctionSettings {
-        place,
-        // Long enough that only tests of timeouts meet it.
-        timeout: Duration::from_secs(60),
-        memory_size: 256,
-        environment: IndexMap::new(),
-        reserved_concurrency: None,
-        life: FunctionLife::default(),
-        span: Span::default(),
-    }
-}
-
-fn runtime(runtime: &str, handler: &str, folder: &Path) -> FunctionSettings {
-    settings(FunctionPlace::Runtime {
-        runtime: Spanned {
-            value: runtime.to_owned(),
-            span: Span::default(),
-        },
-        handler: handler.to_owned(),
-        code_uri: folder.to_owned(),
-    })
-}
-
-fn python(folder: &TempDir) -> FunctionSettings {
-    runtime("python3.12", "app.handler", folder.path())
-}
-
-fn node(folder: &TempDir) -> FunctionSettings {
-    runtime("nodejs20.x", "app.handler", folder.path())
-}
-
-fn local(settings: &FunctionSettings) -> Arc<LocalFunction> {
-    LocalFunction::new("pets", settings, LocalOptions::default())
-}
-
-fn call(event: &Value) -> Invocation {
-    Invocation {
-        payload: Bytes::from(event.to_string()),
-        invocation_type: InvocationType::RequestResponse,
-        qualifier: None,
-        trace_id: None,
-        client_context: None,
-    }
-}
-
-async fn outcome(function: &LocalFunction, event: Value) -> Outcome {
-    function.invoke(call(&event)).await.unwrap()
-}
-
-/// The result of a call that must succeed.
-async fn result(function: &LocalFunction, event: Value) -> Value {
-    let outcome = outcome(function, event).await;
-    assert_eq!(outcome.function_error, None, "{:?}", outcome.payload);
-    serde_json::from_slice(&outcome.payload).unwrap()
-}
-
-/// The error of a call that must fail in the function.
-async fn error(function: &LocalFunction, event: Value) -> Value {
-    let outcome = outcome(function, event).await;
-    assert_eq!(
-        outcome.function_error.as_deref(),
-        Some("Unhandled"),
-        "{:?}",
-        outcome.payload
-    );
-    serde_json::from_slice(&outcome.payload).unwrap()
-}
-
-/// Where functions report to the test and wait for it.
-struct Gate(TcpListener);
-
-impl Gate {
-    async fn open() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
-    }
-
-    fn port(&self) -> u16 {
-        self.0.local_addr().unwrap().port()
-    }
-
-    async fn visitor(&self) -> Visitor {
-        Visitor(BufReader::new(self.0.accept().await.unwrap().0))
-    }
-}
-
-/// A function at the gate.
-struct Visitor(BufReader<TcpStream>);
-
-impl Visitor {
-    async fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).await.unwrap();
-        line.trim_end().to_owned()
-    }
-
-    async fn let_through(&mut self) {
-        self.0.write_all(b"go\n").await.unwrap();
-    }
-
-    /// Waits until every process that holds the connection is gone.
-    async fn gone(&mut self) {
-        let mut rest = Vec::new();
-        let _ = self.0.read_to_end(&mut rest).await; // a reset is an end as well
-    }
-}
-
-/// A handler that waits at the gate when the event names one.
-const AT_THE_GATE: &str = r#"
-import os, socket
-
-def handler(event, context):
-    if event.get("gate"):
-        gate = socket.create_connection(("127.0.0.1", event["gate"]))
-        gate.sendall(b"%d\n" % os.getpid())
-        gate.recv(16)
-        gate.sendall(b"done\n")
-        gate.close()
-    return os.getpid()
-"#;
-
-fn is_alive(process: u64) -> bool {
-    // A zombie that nobody has fetched yet counts as gone.
-    match std::fs::read_to_string(format!("/proc/{process}/stat")) {
-        Ok(stat) => !stat.contains(") Z "),
-        Err(_) => {
-            let process = nix::unistd::Pid::from_raw(i32::try_from(process).unwrap());
-            cfg!(not(target_os = "linux")) && nix::sys::signal::kill(process, None).is_ok()
-        }
-    }
-}
 
 // --- Python ----------------------------------------------------------------------
 
@@ -430,16 +285,25 @@ exports.async = async (event) => ({ got: event });
 exports.nothing = async () => {};
 exports.callback = (event, context, callback) => { callback(null, 'called'); };
 exports.later = (event, context, callback) => {
-  setImmediate(() => { exports.ticks = 1; });
-  callback(null, 'ends when the loop is empty');
+  const answer = { ticks: 0 };
+  setTimeout(() => { answer.ticks += 1; }, 1);
+  callback(null, answer);
 };
 exports.notWaiting = (event, context, callback) => {
   context.callbackWaitsForEmptyEventLoop = false;
   setInterval(() => {}, 1000);
   callback(null, 'at once');
 };
-exports.succeed = (event, context) => { context.succeed('succeeded'); };
-exports.done = (event, context) => { context.done(null, 'done'); };
+exports.succeed = (event, context) => {
+  setInterval(() => {}, 1000);
+  context.succeed('succeeded');
+  context.fail(new Error('only the first counts'));
+};
+exports.done = (event, context) => {
+  setInterval(() => {}, 1000);
+  context.done(null, 'done');
+  context.succeed('only the first counts');
+};
 exports.never = () => 'a value that is not looked at';
 exports.deep = { inner: { handler: async () => 'deep' } };
 exports.context = async (event, context) => [
@@ -464,7 +328,8 @@ exports.context = async (event, context) => [
         ("src/app.async", json!({"got": {"a": "é"}})),
         ("src/app.nothing", json!(null)),
         ("src/app.callback", json!("called")),
-        ("src/app.later", json!("ends when the loop is empty")),
+        // Written once the event loop was empty.
+        ("src/app.later", json!({"ticks": 1})),
         ("src/app.notWaiting", json!("at once")),
         ("src/app.succeed", json!("succeeded")),
         ("src/app.done", json!("done")),
@@ -521,6 +386,7 @@ const styles = {
   thrown: () => { throw new RangeError('boom'); },
   callback: (context, callback) => callback(new RangeError('boom')),
   fail: (context) => context.fail(new RangeError('boom')),
+  done: (context) => context.done(new RangeError('boom'), 'not looked at'),
   text: (context, callback) => callback('boom'),
 };
 exports.handler = (event, context, callback) => styles[event.style](context, callback);
@@ -529,7 +395,7 @@ exports.circular = async () => { const a = {}; a.a = a; return a; };
 "#,
     )]);
     let function = local(&node(&folder));
-    for style in ["thrown", "callback", "fail"] {
+    for style in ["thrown", "callback", "fail", "done"] {
         let failed = error(&function, json!({"style": style})).await;
         assert_eq!(failed["errorType"], "RangeError", "{style}");
         assert_eq!(failed["errorMessage"], "boom", "{style}");
@@ -575,6 +441,47 @@ exports.handler = (event, context, callback) => {
         3
     );
     function.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_time_that_is_left_goes_down_from_the_functions_timeout() {
+    let folder = folder(&[
+        (
+            "app.py",
+            r#"
+import time
+def handler(event, context):
+    first = context.get_remaining_time_in_millis()
+    until = time.time() + 0.05
+    while time.time() < until:
+        pass
+    return [first, context.get_remaining_time_in_millis()]
+"#,
+        ),
+        (
+            "app.js",
+            r#"
+exports.handler = async (event, context) => {
+  const first = context.getRemainingTimeInMillis();
+  const until = Date.now() + 50;
+  while (Date.now() < until);
+  return [first, context.getRemainingTimeInMillis()];
+};
+"#,
+        ),
+    ]);
+    for mut settings in [python(&folder), node(&folder)] {
+        for (timeout, least) in [(60, 0), (900, 60_000)] {
+            settings.timeout = Duration::from_secs(timeout);
+            let function = local(&settings);
+            let got = result(&function, json!({})).await;
+            let (first, second) = (got[0].as_u64().unwrap(), got[1].as_u64().unwrap());
+            assert!(least < first && first <= timeout * 1000, "{timeout}: {got}");
+            // By the function's own clock, which it reads in whole milliseconds.
+            assert!(second + 49 <= first, "{timeout}: {got}");
+            function.shutdown().await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -1229,49 +1136,6 @@ async fn a_runtime_that_ends_after_each_answer_loses_no_call() {
 }
 
 // --- logs -----------------------------------------------------------------------------------
-
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// What was logged of a function so far.
-    pub(crate) fn of_function(&self, name: &str) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .filter(|event: &Value| {
-                event["target"] == "tollgate::function" && event["fields"]["function"] == name
-            })
-            .collect()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The log of this whole test program, since whether an event is wanted is decided
-/// once for all threads.
-pub(crate) fn log() -> &'static Log {
-    static LOG: OnceLock<Log> = OnceLock::new();
-    LOG.get_or_init(|| {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::set_global_default(subscriber).unwrap();
-        log
-    })
-}
 
 #[tokio::test]
 async fn logs_come_in_order_with_lambdas_lines_around_them() {

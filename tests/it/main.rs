@@ -9,6 +9,7 @@ mod destinations;
 mod events;
 mod function_life;
 mod function_urls;
+mod functions;
 mod gateway;
 mod http_api;
 mod limit;

@@ -258,3 +258,27 @@ Resources:
         + &String::from_utf8_lossy(&unknown.stdout);
     assert!(words.contains("E1005"), "{words}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_memory_of_a_templates_functions_can_be_made_a_limit() {
+    let template = "Transform: AWS::Serverless-2016-10-31
+Resources:
+  Fill:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: index.handler
+      Timeout: 60
+      InlineCode: 'def handler(event, context): return len(bytearray(600 * 1024 * 1024))'
+";
+    let folder = folder(&[("fill.yaml", template)]);
+    let invoke = |more: &[&str]| run(&folder, &[&["invoke", "Fill", "fill.yaml"], more].concat());
+
+    let unlimited = invoke(&[]);
+    let limited = invoke(&["--enforce-memory"]);
+
+    assert_eq!(unlimited.stdout, b"629145600\n");
+    let error: Json = serde_json::from_slice(&limited.stdout).unwrap();
+    assert_eq!(error["errorType"], "MemoryError");
+}

@@ -146,6 +146,9 @@ impl Stack<'_> {
                 )
             }
             ("AWS::Lambda::Version", "Version") => "1".to_owned(),
+            ("AWS::Lambda::LayerVersion" | "AWS::Serverless::LayerVersion", "LayerVersionArn") => {
+                self.reference_of(id, span)?
+            }
             ("AWS::Lambda::Alias" | "AWS::Lambda::Version", "AliasArn" | "FunctionArn") => {
                 self.reference_of(id, span)?
             }

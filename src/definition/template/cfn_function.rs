@@ -43,6 +43,31 @@ pub(super) fn read(stack: &Stack<'_>, sources: &Sources, span: Span, template: &
     read_qualifiers(stack, template);
 }
 
+/// The layers whose content is beside the template: logical id, ARN, and folder or zip file.
+pub(super) fn layers(
+    stack: &Stack<'_>,
+    sources: &Sources,
+    span: Span,
+) -> Vec<(String, String, PathBuf)> {
+    let folder = base_directory(sources.path(span.file));
+    let mut layers = Vec::new();
+    for (id, resource) in stack.of_kind("AWS::Lambda::LayerVersion") {
+        let layer = Function {
+            stack,
+            id,
+            resource,
+            folder: &folder,
+            template: &mut Template::default(),
+        };
+        if let (Ok(arn), Some(content)) =
+            (stack.reference_of(id, resource.span), layer.layer_content())
+        {
+            layers.push((id.to_owned(), arn, content));
+        }
+    }
+    layers
+}
+
 /// Gives functions what `AWS::Lambda::Alias` and `AWS::Lambda::Version` resources publish.
 fn read_qualifiers(stack: &Stack<'_>, template: &mut Template) {
     for kind in ["AWS::Lambda::Version", "AWS::Lambda::Alias"] {
@@ -405,7 +430,8 @@ impl Function<'_, '_> {
         );
     }
 
-    /// Layers of this template, and those at AWS for which the configuration names a folder.
+    /// Layers of this template and of stacks around it, and those at AWS for which the
+    /// configuration names a folder.
     fn layers(&self) -> Vec<PathBuf> {
         let Some(list) = self.property("Layers") else {
             return Vec::new();
@@ -435,16 +461,9 @@ impl Function<'_, '_> {
                 template: &mut Template::default(),
             }
             .layer_content();
-            if content.is_none() {
-                self.warn(
-                    "W1044",
-                    format!(
-                        "the content of the layer `{layer_id}` is at AWS, so that it is not there"
-                    ),
-                    Some("`layers` of tollgate.yaml takes its ARN and a folder or zip file"),
-                );
+            if content.is_some() {
+                return content;
             }
-            return content;
         }
         let arn = match self.stack.try_resolve(node) {
             Ok(None) => return None,
@@ -466,7 +485,9 @@ impl Function<'_, '_> {
         let unversioned = arn.rsplit_once(':').map(|(name, _)| name);
         let folder = configured
             .get(&arn)
-            .or_else(|| configured.get(unversioned?));
+            .or_else(|| configured.get(unversioned?))
+            .cloned()
+            .or_else(|| self.stack.across.layer(&arn));
         if folder.is_none() {
             self.warn(
                 "W1044",
@@ -474,7 +495,7 @@ impl Function<'_, '_> {
                 Some("`layers` of tollgate.yaml takes its ARN and a folder or zip file; `aws lambda get-layer-version-by-arn` names where its zip file is"),
             );
         }
-        folder.cloned()
+        folder
     }
 
     /// What `sam build` would give esbuild.

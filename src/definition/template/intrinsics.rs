@@ -490,12 +490,16 @@ impl Stack<'_> {
         }
     }
 
-    /// A value of another stack: given like a parameter, or not there.
+    /// A value of another stack: given like a parameter, exported by a stack of this
+    /// load, or not there.
     fn import(&self, argument: &Node, span: Span, depth: usize) -> Resolved {
         let name = self.needed_text(argument, "Fn::ImportValue", depth)?;
         self.imported.borrow_mut().insert(name.clone());
-        match self.given.get(&name) {
-            Some(value) => Ok(Some(tree::text(value, span))),
+        if let Some(value) = self.given.get(&name) {
+            return Ok(Some(tree::text(value, span)));
+        }
+        match self.across.import(&name) {
+            Some(told) => Ok(Some(tree::text(told?, span))),
             None => Err(Box::new(
                 Diagnostic::error(
                     "E1012",

@@ -9,6 +9,7 @@
 //! Rules are those of the AWS SAM developer guide, the CloudFormation user guide,
 //! and the translator that AWS runs for the transform.
 
+mod across;
 mod attributes;
 mod cfn_function;
 mod cfn_rest;
@@ -45,6 +46,7 @@ use std::path::PathBuf;
 
 use indexmap::IndexMap;
 
+use self::across::Across;
 use self::nested::{Outputs, Place, Reading};
 use self::parameters::{Parameters, Pseudo};
 use crate::model::Api;
@@ -124,12 +126,18 @@ pub fn read(
     settings: &Settings,
     findings: &mut Diagnostics,
 ) -> Template {
-    let mut reading = Reading::new(sources, &root, options, settings);
-    let place = Place {
-        path: String::new(),
-        parameters: options.parameters.clone(),
+    let across = Across::default();
+    let (mut template, mut reading) = loop {
+        let mut reading = Reading::new(sources, &root, options, settings, &across);
+        let place = Place {
+            path: String::new(),
+            parameters: options.parameters.clone(),
+        };
+        let (template, _) = read_stack(&mut reading, root.clone(), place);
+        if !across.wants_another_reading() {
+            break (template, reading);
+        }
     };
-    let (mut template, _) = read_stack(&mut reading, root, place);
     resources::put_chosen_first(&mut reading, &mut template);
     let mut known: Vec<Diagnostic> = Vec::new();
     for finding in reading.findings {
@@ -173,6 +181,7 @@ fn read_stack(reading: &mut Reading<'_>, mut root: Node, place: Place) -> (Templ
         given: &options.parameters,
         environment: options.environment.as_ref(),
         imported: RefCell::default(),
+        across: reading.across,
         first_api: None,
         findings: RefCell::new(found),
         budget: Cell::new(BUDGET),
@@ -196,6 +205,9 @@ fn read_stack(reading: &mut Reading<'_>, mut root: Node, place: Place) -> (Templ
         resources::refuse_sam(&stack);
     }
     resources::choose_first(&mut stack, reading);
+    reading
+        .across
+        .add_layers(&stack, reading.sources, root.span);
     let mut inner = nested::read(&mut stack, reading);
     let mut template = Template::default();
     nested::join_functions(&stack, &mut template, &mut inner);
@@ -234,6 +246,8 @@ pub(super) struct Stack<'s> {
     environment: Option<&'s EnvironmentFile>,
     /// Exports of other stacks that were asked for.
     imported: RefCell<HashSet<String>>,
+    /// What all stacks of this load tell by name.
+    across: &'s Across,
     /// The API whose id may be configured.
     first_api: Option<String>,
     findings: RefCell<Diagnostics>,

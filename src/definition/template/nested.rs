@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
+use super::across::Across;
 use super::{
     Options, Resource, Stack, Template, domain_names, include, is_template, read_stack, tree,
 };
@@ -39,6 +40,8 @@ pub(super) struct Reading<'r> {
     pub(super) chosen: Option<String>,
     /// Exports of other stacks that were asked for.
     pub(super) imported: HashSet<String>,
+    /// What stacks tell each other by name.
+    pub(super) across: &'r Across,
     /// The files that are being read, one within the other.
     open: Vec<PathBuf>,
     count: usize,
@@ -58,6 +61,7 @@ impl<'r> Reading<'r> {
         root: &Node,
         options: &'r Options,
         settings: &'r Settings,
+        across: &'r Across,
     ) -> Self {
         let open = vec![identity(sources.path(root.span.file))];
         Self {
@@ -67,6 +71,7 @@ impl<'r> Reading<'r> {
             findings: Vec::new(),
             chosen: None,
             imported: HashSet::new(),
+            across,
             open,
             count: 0,
         }
@@ -239,7 +244,8 @@ fn parameters(
     values
 }
 
-/// The outputs of a stack whose resources are plain.
+/// The outputs of a stack whose resources are plain; those with a name for other stacks
+/// are exported.
 pub(super) fn outputs(stack: &Stack<'_>, root: &Node) -> Outputs {
     let mut outputs = Outputs::new();
     for (name, _, output) in root.get("Outputs").into_iter().flat_map(Node::entries) {
@@ -263,6 +269,14 @@ pub(super) fn outputs(stack: &Stack<'_>, root: &Node) -> Outputs {
             }
             Err(problem) => Err(problem),
         };
+        if let Some(node) = output
+            .get("Export")
+            .and_then(|node| tree::get(node, "Name"))
+            && let Some(exported) = stack.text(node, "`Name` of `Export`")
+        {
+            let across = stack.across;
+            across.export(stack, name, exported, node.span, told.clone());
+        }
         outputs.insert(name.to_owned(), told);
     }
     outputs

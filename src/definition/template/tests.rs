@@ -33,6 +33,7 @@ pub(super) fn stack(yaml: &str) -> (Stack<'static>, Node) {
         given,
         environment: None,
         imported: RefCell::default(),
+        across: Box::leak(Box::default()),
         first_api: None,
         findings: RefCell::new(findings),
         budget: Cell::new(BUDGET),
@@ -788,4 +789,158 @@ fn the_nested_stacks_of_the_cdk_are_named_by_its_assets() {
             .path
             .ends_with(".tollgate/inline/Nested-F/index.py")
     );
+}
+
+/// A variable of a function.
+fn variable<'t>(template: &'t Template, function: &str, name: &str) -> &'t str {
+    &template.functions[function].environment[name]
+}
+
+#[test]
+fn values_are_imported_from_any_stack_of_the_load() {
+    let template = "Transform: AWS::Serverless-2016-10-31
+Resources:
+  Early: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: early.yaml}}
+  Late: {Type: AWS::Serverless::Application, Properties: {Location: late.yaml, Parameters: {Word: passed}}}
+  Main:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: app.handler
+      CodeUri: src/
+      Environment: {Variables: {TABLE: !ImportValue shared-table, WORD: !ImportValue {'Fn::Sub': '${AWS::StackName}-Early-word'}}}
+Outputs:
+  Own: {Value: !GetAtt Main.Arn, Export: {Name: main-arn}}
+  Never: {Condition: No, Value: x, Export: {Name: never}}
+Conditions: {No: !Equals [a, b]}
+";
+    // It asks for what the next stack exports, and for the outer one's, too.
+    let early = "Transform: AWS::Serverless-2016-10-31
+Resources:
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: app.handler
+      CodeUri: src/
+      Environment: {Variables: {TABLE: !ImportValue shared-table, MAIN: !ImportValue main-arn}}
+Outputs:
+  Word: {Value: !Sub ['${Late} again', {Late: !ImportValue late-word}], Export: {Name: !Sub '${AWS::StackName}-word'}}
+";
+    let late = "Parameters: {Word: {Type: String}}
+Resources:
+  Table: {Type: AWS::DynamoDB::Table}
+Outputs:
+  Table: {Value: !Ref Table, Export: {Name: shared-table}}
+  Word: {Value: !Ref Word, Export: {Name: late-word}}
+";
+    let files = [
+        ("template.yaml", template),
+        ("early.yaml", early),
+        ("late.yaml", late),
+    ];
+
+    let (_folder, template, findings, _) = read_folder(&files);
+
+    assert!(findings.is_empty(), "{findings:#?}");
+    assert_eq!(variable(&template, "Main", "TABLE"), "Late-Table");
+    assert_eq!(variable(&template, "Main", "WORD"), "passed again");
+    assert_eq!(variable(&template, "Early-F", "TABLE"), "Late-Table");
+    assert_eq!(
+        variable(&template, "Early-F", "MAIN"),
+        "arn:aws:lambda:us-east-1:123456789012:function:Main"
+    );
+}
+
+#[test]
+fn what_no_stack_exports_is_asked_for_and_what_two_export_is_an_error() {
+    let importer = |name: &str| {
+        format!(
+            "Resources:
+  F:
+    Type: AWS::Lambda::Function
+    Properties: {{Runtime: python3.12, Handler: app.handler, Code: src/, Environment: {{Variables: {{A: !ImportValue {name}}}}}}}
+  One: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: one.yaml}}}}
+  Two: {{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: two.yaml}}}}
+"
+        )
+    };
+    let exporter = |name: &str, value: &str| {
+        format!(
+            "Resources: {{T: {{Type: AWS::SNS::Topic}}}}\nOutputs: {{O: {{Value: {value}, Export: {{Name: {name}}}}}}}\n"
+        )
+    };
+    let codes = |asked: &str, one: (&str, &str), two: (&str, &str)| {
+        let (main, one, two) = (
+            importer(asked),
+            exporter(one.0, one.1),
+            exporter(two.0, two.1),
+        );
+        let files = [
+            ("template.yaml", main.as_str()),
+            ("one.yaml", &one),
+            ("two.yaml", &two),
+        ];
+        let (_folder, template, findings, _) = read_folder(&files);
+        let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+        let value = template.functions["F"].environment.get("A").cloned();
+        (codes, value)
+    };
+
+    assert_eq!(
+        codes("nobodys", ("a", "x"), ("b", "y")),
+        (vec!["W1040"], None)
+    );
+    assert_eq!(
+        codes("a", ("a", "x"), ("a", "y")),
+        (vec!["E1033"], Some("x".to_owned()))
+    );
+    // Each waits for the other's: there is an end to that.
+    assert_eq!(
+        codes("a", ("a", "!ImportValue b"), ("b", "!ImportValue a")),
+        (vec!["W1040"], None)
+    );
+}
+
+#[test]
+fn a_layer_goes_from_stack_to_stack_by_its_arn() {
+    let template = "Transform: AWS::Serverless-2016-10-31
+Resources:
+  Shared: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: layers/shared}}
+  Inner:
+    Type: AWS::Serverless::Application
+    Properties:
+      Location: inner/template.yaml
+      Parameters: {Layer: !Ref Shared, Layers: [!GetAtt Shared.LayerVersionArn, 'arn:aws:lambda:us-east-1:999999999999:layer:far:3']}
+  Outer:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: app.handler
+      CodeUri: src/
+      Layers: [!GetAtt Inner.Outputs.Layer, !ImportValue inner-layer]
+";
+    let inner = "Transform: AWS::Serverless-2016-10-31
+Parameters: {Layer: {Type: String}, Layers: {Type: CommaDelimitedList}}
+Resources:
+  Own: {Type: AWS::Serverless::LayerVersion, Properties: {LayerName: own, ContentUri: own.zip}}
+  One: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: a.b, CodeUri: src/, Layers: [!Ref Layer, !Ref Own]}}
+  Many: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: a.b, CodeUri: src/, Layers: !Ref Layers}}
+Outputs:
+  Layer: {Value: !Ref Own, Export: {Name: inner-layer}}
+";
+    let files = [("template.yaml", template), ("inner/template.yaml", inner)];
+
+    let (folder, template, findings, _) = read_folder(&files);
+
+    let at = |path: &str| folder.path().join(path);
+    let layers = |function: &str| template.functions[function].life.layers.clone();
+    let (shared, own) = (at("layers/shared"), at("inner/own.zip"));
+    assert_eq!(layers("Inner-One"), [shared.clone(), own.clone()]);
+    assert_eq!(layers("Inner-Many"), [shared]);
+    assert_eq!(layers("Outer"), [own.clone(), own]);
+    // The one that is at AWS.
+    let codes: Vec<&str> = findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["W1044"]);
+    assert!(findings[0].message.contains("layer:far:3"), "{findings:?}");
 }

@@ -259,6 +259,41 @@ mod tests {
     }
 
     #[test]
+    fn what_lambda_tells_its_functions_is_there() {
+        let mut function = function(LocalOptions {
+            region: "eu-west-3".to_owned(),
+            ..LocalOptions::default()
+        });
+        function.settings.memory_size = 1769;
+        let launch = Launch {
+            runtime_directory: PathBuf::from("/runtime"),
+            ..launch()
+        };
+
+        let variables = variables(&function, &launch, "127.0.0.1:9", "stream", outer);
+
+        let group = format!("/aws/lambda/{}", function.name);
+        for (name, value) in [
+            ("AWS_REGION", "eu-west-3"),
+            ("AWS_DEFAULT_REGION", "eu-west-3"),
+            ("AWS_LAMBDA_FUNCTION_NAME", function.name.as_str()),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", group.as_str()),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("LAMBDA_TASK_ROOT", "/code"),
+            ("LAMBDA_RUNTIME_DIR", "/runtime"),
+            ("LANG", "en_US.UTF-8"),
+            ("TZ", ":UTC"),
+        ] {
+            assert_eq!(variables[name], value, "{name}");
+        }
+        // It is an invocation's: the runtime's client sets it.
+        assert!(!variables.contains_key("_X_AMZN_TRACE_ID"));
+    }
+
+    #[test]
     fn credentials_pass_when_asked() {
         let function = function(LocalOptions {
             pass_credentials: true,
