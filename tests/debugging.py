@@ -167,6 +167,30 @@ class Debugging(unittest.TestCase):
         self.attach(adapter)
         adapter.close()
 
+    def test_an_authorizer_is_waited_for_while_it_is_debugged(self):
+        # Longer than its own second, and than the ten that API Gateway gives authorizers.
+        (self.folder / "py" / "app.py").write_text(
+            "import time\ndef handler(event, context):\n    time.sleep(10.5)\n    return {'isAuthorized': True}\n"
+        )
+        uri = re.search(r"uri: '(.*):py/invocations'", definition()).group(1)
+        authorizer = {
+            "type": "request", "identitySource": "$request.header.authorization", "authorizerPayloadFormatVersion": "2.0",
+            "enableSimpleResponses": True, "authorizerUri": f"{uri}:py/invocations",
+        }
+        document = {
+            "openapi": "3.0.1", "info": {"title": "debugged", "version": "1"},
+            "components": {"securitySchemes": {"py": {
+                "type": "apiKey", "name": "authorization", "in": "header", "x-amazon-apigateway-authorizer": authorizer,
+            }}},
+            "paths": {"/js": {"get": {"security": [{"py": []}], "x-amazon-apigateway-integration": {
+                "type": "aws_proxy", "httpMethod": "POST", "payloadFormatVersion": "2.0", "uri": f"{uri}:js/invocations",
+            }}}},
+        }
+        (self.folder / "api.yaml").write_text(json.dumps(document))
+        self.start("--debug", "py:0")
+        answer = self.gateway.get("/js", ("authorization", "x"))
+        self.assertEqual((answer.status, answer.body), (200, b"from js"), self.gateway.log())
+
     def test_code_can_wait_for_debugpy(self):
         self.start("--debug", "py:0", "--debug-wait")
         thread, answers = self.get_in_thread("/py")
