@@ -33,7 +33,7 @@ pub fn trace_root(epoch_seconds: u64) -> String {
 
 /// Fills a text with the last hexadecimal digits of a number. Every request has one
 /// such text, and `format!` takes ten times as long.
-fn put_hex(text: &mut [u8], mut number: u64) {
+pub fn put_hex(text: &mut [u8], mut number: u64) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for place in text.iter_mut().rev() {
         *place = DIGITS[(number % 16) as usize];

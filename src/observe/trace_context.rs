@@ -7,7 +7,7 @@
 //! Source: W3C Recommendation "Trace Context", 3.2; AWS X-Ray developer guide,
 //! "Tracing header"; OpenTelemetry specification, "Tracing SDK", "Sampling".
 
-use std::fmt::Write;
+use crate::base::id::put_hex;
 
 /// Where a request stands in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,28 +63,43 @@ impl TraceContext {
         (context.trace_id != 0).then_some(context)
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
+    fn halves(&self) -> [u64; 2] {
+        [(self.trace_id >> 64) as u64, self.trace_id as u64]
+    }
+
     /// As `traceparent`.
     pub fn w3c(&self) -> String {
-        format!(
-            "00-{:032x}-{:016x}-{:02x}",
-            self.trace_id,
-            self.parent,
-            u8::from(self.sampled == Some(true))
-        )
+        let mut text = *b"00-0123456789abcdef0123456789abcdef-0123456789abcdef-00";
+        let [high, low] = self.halves();
+        put_hex(&mut text[3..19], high);
+        put_hex(&mut text[19..35], low);
+        put_hex(&mut text[36..52], self.parent);
+        put_hex(&mut text[53..], u64::from(self.sampled == Some(true)));
+        // Digits are ASCII.
+        String::from_utf8(text.to_vec()).unwrap_or_default()
     }
 
     /// As `X-Amzn-Trace-Id`, with what `own` says beside root, parent and sampling.
     pub fn xray(&self, own: Option<&str>) -> String {
-        let mut text = format!(
-            "Root=1-{:08x}-{:024x}",
-            self.trace_id >> 96,
-            self.trace_id & ((1 << 96) - 1)
-        );
+        let mut root = *b"Root=1-01234567-012345670123456789abcdef";
+        let [high, low] = self.halves();
+        put_hex(&mut root[7..15], high >> 32);
+        put_hex(&mut root[16..24], high);
+        put_hex(&mut root[24..], low);
+        // Room for parent and sampling.
+        let mut text = String::with_capacity(root.len() + 40);
+        // Digits are ASCII.
+        text.push_str(std::str::from_utf8(&root).unwrap_or_default());
         if self.parent != 0 {
-            let _ = write!(text, ";Parent={:016x}", self.parent);
+            let mut parent = *b";Parent=0123456789abcdef";
+            put_hex(&mut parent[8..], self.parent);
+            text.push_str(std::str::from_utf8(&parent).unwrap_or_default());
         }
-        if let Some(sampled) = self.sampled {
-            let _ = write!(text, ";Sampled={}", u8::from(sampled));
+        match self.sampled {
+            Some(true) => text.push_str(";Sampled=1"),
+            Some(false) => text.push_str(";Sampled=0"),
+            None => {}
         }
         let known = ["Root=", "Parent=", "Sampled="];
         for field in own.unwrap_or_default().split(';').map(str::trim) {
@@ -97,13 +112,26 @@ impl TraceContext {
     }
 }
 
-/// Exactly `digits` hexadecimal digits in lower case, as both forms want them.
+/// Exactly `digits` hexadecimal digits in lower case, as both forms want them; at most 32.
 fn hex(text: &str, digits: usize) -> Option<u128> {
-    let fits = text.len() == digits
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    fits.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+    const OF_A_HALF: usize = 16;
+    if text.len() != digits {
+        return None;
+    }
+    let (high, low) = text.as_bytes().split_at(digits.saturating_sub(OF_A_HALF));
+    Some(u128::from(half(high)?) << 64 | u128::from(half(low)?))
+}
+
+/// The number of at most sixteen digits.
+fn half(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u64::from(digit))
+    })
 }
 
 /// Which requests are sampled: `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`.
