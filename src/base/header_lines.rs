@@ -5,18 +5,15 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
+use super::words::{all_words, has, has_below};
+
 /// Whether a header's value may have these bytes: visible characters, space,
 /// tab, and bytes beyond ASCII (RFC 9110, 5.5).
 pub fn is_field_value(bytes: &[u8]) -> bool {
     /// From here on the compiler's own vectors are faster than words.
     const LONG: usize = 32;
     let plain = if bytes.len() < LONG {
-        let (eights, rest) = bytes.as_chunks::<8>();
-        // The last eight are seen twice, most of them.
-        match bytes.last_chunk::<8>() {
-            Some(last) => eights.iter().chain([last]).all(|eight| is_visible(*eight)),
-            None => rest.iter().all(|byte| !byte.is_ascii_control()),
-        }
+        all_words(bytes, |word| !has_below(word, b' ') && !has(word, 0x7f))
     } else {
         let (least, deleted) = bytes
             .iter()
@@ -30,18 +27,6 @@ pub fn is_field_value(bytes: &[u8]) -> bool {
         || bytes
             .iter()
             .all(|byte| !byte.is_ascii_control() || *byte == b'\t')
-}
-
-/// Whether no byte is a control character.
-fn is_visible(eight: [u8; 8]) -> bool {
-    const ONES: u64 = u64::MAX / 255;
-    const TOPS: u64 = ONES << 7;
-    let word = u64::from_ne_bytes(eight);
-    // A byte below the one that is taken away borrows: its top bit is set and was not before.
-    let low = word.wrapping_sub(ONES * 0x20) & !word;
-    let others = word ^ (ONES * 0x7f);
-    let deleted = others.wrapping_sub(ONES) & !others;
-    (low | deleted) & TOPS == 0
 }
 
 /// Whether a header's name may have this byte (RFC 9110, 5.6.2).

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod header_lines;
 pub mod id;
 pub mod log_time;
+pub mod words;
 
 pub use arn::FunctionArn;
 pub use body::{Body, BodyError, BodyFault};
